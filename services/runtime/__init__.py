@@ -1,0 +1,1 @@
+"""What all services share: settings, event log, store, auth, lifecycle, logging, metrics, health."""

@@ -1,0 +1,63 @@
+"""`Store`: documents with an `_id` in named collections. A small part of what MongoDB does, so that either can serve.
+
+A filter names fields (dotted for nested ones) and what they must be: a value (equal), or operators
+`{"$gte": …, "$gt": …, "$lte": …, "$lt": …, "$ne": …, "$in": […]}`. All its fields must hold.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+Document = dict[str, Any]
+Filter = Mapping[str, Any]
+
+
+class Conflict(Exception):
+    """A document with this `_id` or this unique value is there already."""
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be reached or cannot write. What was asked for may be tried again."""
+
+
+class Store(Protocol):
+    async def start(self) -> None:
+        """Open the store; make the collections and indexes of `collections.py`. Raises `StoreUnavailable`."""
+
+    async def close(self) -> None: ...
+
+    async def insert(self, collection: str, document: Document) -> None:
+        """Add one document; raises `Conflict`."""
+
+    async def upsert_many(self, collection: str, documents: Sequence[Document]) -> None:
+        """Put documents by their `_id`, replacing what is there. One transaction on SQLite, one bulk on MongoDB."""
+
+    async def update(
+        self, collection: str, key: str, changes: Mapping[str, Any], where: Filter | None = None
+    ) -> Document | None:
+        """Set top-level fields of one document, if it also matches `where`.
+
+        Returns it as it is now; None when nothing matched."""
+
+    async def get(self, collection: str, key: str) -> Document | None: ...
+
+    async def find(
+        self,
+        collection: str,
+        where: Filter | None = None,
+        *,
+        sort: Sequence[tuple[str, int]] = (),
+        limit: int = 0,
+        skip: int = 0,
+    ) -> list[Document]:
+        """Documents that match; sorted by (field, 1 or −1); `limit` 0 means all."""
+
+    async def count(self, collection: str, where: Filter | None = None) -> int: ...
+
+    async def delete(self, collection: str, where: Filter) -> int:
+        """Delete what matches; returns how many."""
+
+    async def expire(self, now_ms: int) -> int:
+        """Delete documents past their collection's lifetime; returns how many."""
+
+    async def check(self) -> None:
+        """Raises `StoreUnavailable` when the store does not answer; for readiness."""
