@@ -80,7 +80,7 @@ class SessionTotals(Contract):
 
 
 class StatusChanged(Contract):
-    """The discrete status, sent when it differs from the last one sent. `totals` only with the last one of a session."""
+    """The discrete status, sent when it differs from the last one sent; `totals` with a session's last one."""
 
     session_id: Identifier
     student_id: Identifier
