@@ -1,1 +1,277 @@
-def main() -> None: ...
+"""The `rapt` command: the only place that knows all services. It assembles them and runs them.
+
+Exit codes: 0 done, 1 failed, 2 wrong use or a wrong setting.
+"""
+
+import asyncio
+import importlib.metadata
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services import assembly
+from services.runtime.doctor import examine, settings_in_force
+from services.runtime.lifecycle import StartFailed, run, stop_on_signals
+from services.runtime.log import LogUnavailable
+from services.runtime.logging import configure_logging
+from services.runtime.settings import Settings, WrongSetting, load_settings
+from services.runtime.store import StoreUnavailable
+
+app = typer.Typer(
+    name="rapt",
+    help="Rapt tells, live, how engaged people in front of their webcams are.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+Result = TypeVar("Result")
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on (HOST, 127.0.0.1).")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one (PORT, 8000).")]
+Data = Annotated[Path | None, typer.Option(help="Folder of the log, the store and the recordings (RAPT_DATA, .rapt).")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def main() -> None:
+    """Entry point of the `rapt` script."""
+    try:
+        app()
+    except WrongSetting as error:
+        err.print(f"rapt: {error}", style="red", highlight=False, markup=False)
+        raise SystemExit(2) from None
+    except (StartFailed, LogUnavailable, StoreUnavailable) as error:
+        err.print(f"rapt: {error}", style="red", highlight=False, markup=False)
+        raise SystemExit(1) from None
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        out.print(importlib.metadata.version("rapt"))
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        raise typer.Exit(2)
+
+
+@app.command()
+def up(host: Host = None, port: Port = None, data: Data = None) -> None:
+    """Run everything in this process, over one local log."""
+    settings = _settings(host, port, data)
+    embedded = assembly.embedded(settings)
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+        await run(
+            embedded.parts,
+            graceful_timeout_s=settings.graceful_timeout_s,
+            stop=stop,
+            on_started=lambda: _welcome(embedded),
+        )
+
+    _run(serve())
+
+
+@app.command()
+def demo(
+    host: Host = None,
+    port: Port = None,
+    data: Data = None,
+    seconds: Annotated[float | None, typer.Option("--for", help="Stop after so many seconds and judge the result.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Like `up`, with four drawn students who stream through the real WebSocket."""
+    from services.client.demo import run_demo
+
+    settings = _settings(host, port, data)
+    embedded = assembly.embedded(settings)
+
+    async def serve() -> int:
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+
+        async def students() -> int:
+            if not as_json:
+                _welcome(embedded)
+            return await run_demo(
+                embedded.http.url, embedded.demo_password, seconds=seconds, stop=stop, as_json=as_json
+            )
+
+        return await _beside(embedded, settings, stop, students)
+
+    raise typer.Exit(_run(serve()))
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path], typer.Argument(help="Videos, one session each.")],
+    url: Annotated[str, typer.Option(help="Where Rapt runs.")] = "http://127.0.0.1:8000",
+    fps: Annotated[float | None, typer.Option(help="Frames a second; the file's own rate without it.")] = None,
+    session: Annotated[str | None, typer.Option(help="Go on with this session instead of a new one.")] = None,
+    username: Annotated[str, typer.Option(help="Account of the student.")] = "student",
+    password: Annotated[str | None, typer.Option(envvar="DEMO_PASSWORD", help="Password of the account.")] = None,
+    lecture: Annotated[str, typer.Option(help="Lecture to join.")] = "DEMO",
+    record: Annotated[bool, typer.Option(help="Record the session.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Stream videos through the real WebSocket at their own pace."""
+    from services.client.replay import run_replay
+
+    if password is None:
+        raise typer.BadParameter("give --password, or set DEMO_PASSWORD")
+    raise typer.Exit(
+        _run(
+            run_replay(
+                files,
+                url=url,
+                fps=fps,
+                session_id=session,
+                username=username,
+                password=password,
+                lecture_code=lecture,
+                record=record,
+                as_json=as_json,
+            )
+        )
+    )
+
+
+@app.command()
+def ingest(host: Host = None, port: Port = None, data: Data = None) -> None:
+    """One replica of the edge: WebSocket, REST, the page."""
+    _serve_replica(assembly.ingest, _settings(host, port, data))
+
+
+@app.command()
+def analyzer(host: Host = None, port: Port = None, data: Data = None) -> None:
+    """One replica of the analyzer: frames to metrics."""
+    _serve_replica(assembly.analyzer, _settings(host, port, data))
+
+
+@app.command()
+def recorder(host: Host = None, port: Port = None, data: Data = None) -> None:
+    """One replica of the recorder: frames to MP4."""
+    _serve_replica(assembly.recorder, _settings(host, port, data))
+
+
+@app.command()
+def sink(host: Host = None, port: Port = None, data: Data = None) -> None:
+    """One replica of the sink: events to the store."""
+    _serve_replica(assembly.sink, _settings(host, port, data))
+
+
+@app.command()
+def topics(as_json: Json = False) -> None:
+    """Create what is missing among the topics and check the rest."""
+    from services.runtime.log.topics import ensure_topics
+
+    settings = _settings(None, None, None)
+    if settings.kafka_bootstrap_servers is None:
+        raise WrongSetting("KAFKA_BOOTSTRAP_SERVERS: not set; wanted host:port of a broker (the local log needs no topics)")
+    reports = _run(ensure_topics(settings.kafka_bootstrap_servers))
+    if as_json:
+        out.print_json(json.dumps([{"topic": each.name, "state": each.state, "drift": each.drift} for each in reports]))
+    else:
+        table = Table("topic", "state", "differs")
+        for each in reports:
+            table.add_row(each.name, each.state, "; ".join(each.drift))
+        out.print(table)
+    raise typer.Exit(1 if any(each.drift for each in reports) else 0)
+
+
+@app.command()
+def doctor(host: Host = None, port: Port = None, data: Data = None, as_json: Json = False) -> None:
+    """Check this machine and show the settings in force."""
+    settings = _settings(host, port, data)
+    findings = examine(settings, assembly.page_index())
+    if as_json:
+        report = {
+            "findings": [{"what": f.what, "ok": f.ok, "found": f.found, "advice": f.advice} for f in findings],
+            "settings": settings_in_force(settings),
+        }
+        out.print_json(json.dumps(report))
+    else:
+        checks = Table("check", "", "found", "what to do")
+        for finding in findings:
+            checks.add_row(finding.what, "[green]ok" if finding.ok else "[red]no", finding.found, finding.advice)
+        out.print(checks)
+        values = Table("setting", "in force")
+        for name, value in settings_in_force(settings).items():
+            values.add_row(name, value)
+        out.print(values)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _settings(host: str | None, port: int | None, data: Path | None) -> Settings:
+    given = {"host": host, "port": port, "rapt_data": data}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    configure_logging(settings.log_level, json=not err.is_terminal)
+    return settings
+
+
+def _serve_replica(assemble: Callable[[Settings], assembly.Replica], settings: Settings) -> None:
+    replica = assemble(settings)
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+        await run(
+            replica.parts,
+            graceful_timeout_s=settings.graceful_timeout_s,
+            stop=stop,
+            on_started=lambda: err.print(f"rapt {replica.name} is ready at {replica.http.url}", highlight=False),
+        )
+
+    _run(serve())
+
+
+async def _beside(
+    embedded: assembly.Embedded, settings: Settings, stop: asyncio.Event, work: Callable[[], Awaitable[int]]
+) -> int:
+    """Run the services, and `work` as soon as they are ready; stop them when it ends. Returns its exit code."""
+    tasks: list[asyncio.Task[int]] = []
+
+    async def wrapped() -> int:
+        try:
+            return await work()
+        finally:
+            stop.set()
+
+    await run(
+        embedded.parts,
+        graceful_timeout_s=settings.graceful_timeout_s,
+        stop=stop,
+        on_started=lambda: tasks.append(asyncio.create_task(wrapped(), name="work")),
+    )
+    return await tasks[0]
+
+
+def _welcome(embedded: assembly.Embedded) -> None:
+    out.print(f"\nRapt is ready: [bold]{embedded.http.url}[/bold]")
+    if embedded.show_password:
+        out.print(
+            "Log in as [bold]student[/bold], [bold]instructor[/bold] or [bold]admin[/bold], "
+            f"password [bold]{embedded.demo_password}[/bold]"
+        )
+    out.print("Stop with Ctrl-C.\n")
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run on uvloop where it is installed."""
+    try:
+        from uvloop import new_event_loop as loop_factory
+    except ImportError:
+        loop_factory = asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(work)

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -31,7 +31,11 @@ class StartFailed(Exception):
 
 
 async def run(
-    parts: Sequence[Part], *, graceful_timeout_s: float, stop: asyncio.Event, started: asyncio.Event | None = None
+    parts: Sequence[Part],
+    *,
+    graceful_timeout_s: float,
+    stop: asyncio.Event,
+    on_started: Callable[[], object] = lambda: None,
 ) -> None:
     """Start the parts in order, wait for `stop`, stop them in the reverse order within the limit.
 
@@ -42,8 +46,7 @@ async def run(
         for part in parts:
             await part.start()
             running.append(part)
-        if started is not None:
-            started.set()
+        on_started()
         await stop.wait()
     finally:
         loop = asyncio.get_running_loop()

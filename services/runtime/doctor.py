@@ -1,0 +1,97 @@
+"""What `rapt doctor` looks at: is this machine ready, and which settings are in force."""
+
+import importlib.util
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from services.runtime.settings import Settings
+
+MIN_FREE_BYTES = 1 << 30
+EXTRAS = {"analyzer": ("mediapipe", "cv2", "numpy"), "recorder": ("av", "cv2", "numpy"), "client": ("httpx", "cv2")}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `advice` says what to do; empty when all is well."""
+
+    what: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+def examine(settings: Settings, page: Path) -> list[Finding]:
+    """Look at the interpreter, the extras, the page, the data directory, the port and the cluster's settings."""
+    return [
+        _python(),
+        *_extras(),
+        Finding("page", page.exists(), "built" if page.exists() else "not built", "" if page.exists() else "make page"),
+        *_data_directory(settings.rapt_data),
+        _port(settings.host, settings.port),
+        *_cluster(settings),
+    ]
+
+
+def settings_in_force(settings: Settings) -> dict[str, str]:
+    """Every setting by its environment variable; secrets are shown as set or not."""
+    shown = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        shown[name.upper()] = "(set)" if isinstance(value, SecretStr) else "" if value is None else str(value)
+    return shown
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    ok = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    return Finding("python", ok, version, "" if ok else "use Python 3.11 or 3.12: mediapipe 0.10.21 has no other wheels")
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, modules in EXTRAS.items():
+        missing = [name for name in modules if importlib.util.find_spec(name) is None]
+        found = f"without {', '.join(missing)}" if missing else "installed"
+        yield Finding(f"rapt[{extra}]", not missing, found, f"pip install 'rapt[{extra}]'" if missing else "")
+
+
+def _data_directory(path: Path) -> Iterator[Finding]:
+    nearest = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    writable = nearest.is_dir() and os.access(nearest, os.W_OK)
+    advice = "" if writable else "choose another with --data"
+    yield Finding("data directory", writable, str(path), advice)
+    free = shutil.disk_usage(nearest).free
+    enough = free >= MIN_FREE_BYTES
+    yield Finding("free space", enough, f"{free / 2**30:.1f} GiB", "" if enough else "keep 1 GiB free for recordings")
+
+
+def _port(host: str, port: int) -> Finding:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return Finding("port", False, f"{host}:{port}: {error.strerror}", "choose another with --port")
+    return Finding("port", True, f"{host}:{port} is free")
+
+
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    if settings.kafka_bootstrap_servers is None:
+        yield Finding("event log", True, "local file (set KAFKA_BOOTSTRAP_SERVERS for a cluster)")
+        return
+    for server in settings.kafka_bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            with socket.create_connection((host, int(port)), timeout=2):
+                yield Finding("kafka", True, server)
+        except (OSError, ValueError) as error:
+            yield Finding("kafka", False, f"{server}: {error}", "start the broker, or mend KAFKA_BOOTSTRAP_SERVERS")
+    has_secret = settings.jwt_secret is not None
+    advice = "" if has_secret else "set JWT_SECRET to 32 or more random characters, the same for all replicas"
+    yield Finding("JWT_SECRET", has_secret, "set" if has_secret else "missing", advice)
