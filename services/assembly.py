@@ -43,3 +43,110 @@ class Embedded:
 def page_index() -> Path:
     """The built page's entry."""
     return Path(__file__).parent / "ingest" / "web" / "dist" / "index.html"
+
+
+def embedded(settings: Settings) -> Embedded:
+    """Everything in this process, over files in the data directory. Raises `StartFailed` when it cannot be written."""
+    from services.analyzer.app import build_app as build_analyzer
+    from services.ingest.app import build_app as build_ingest
+    from services.recorder.app import build_app as build_recorder
+    from services.runtime.log.local import LocalLog
+    from services.sink.app import build_app as build_sink
+
+    data = _data_directory(settings)
+    secrets = Secrets.load(data, settings)
+    auth, metrics = Auth(secrets.jwt_secret), Metrics()
+    log, store = LocalLog(data / "log.sqlite"), SqliteStore(data / "store.sqlite")
+    services: list[Part] = [
+        build_sink(settings, log, store, metrics),
+        build_recorder(settings, log, metrics),
+        build_analyzer(settings, log, metrics),
+    ]
+    edge = build_ingest(settings, log, store, auth, metrics, routers=_routers(settings, store), parts=[log, store, *services])
+    http = HttpServer(edge.asgi, settings.host, settings.port)
+    demo = DemoAccounts(store, auth, secrets.demo_password)
+    return Embedded(
+        parts=[log, store, demo, *services, http, edge],
+        http=http,
+        demo_password=secrets.demo_password,
+        show_password=secrets.demo_password_is_new,
+    )
+
+
+def ingest(settings: Settings) -> Replica:
+    """The edge; it also answers the REST calls of the recorder and the sink, which need only the store and the files."""
+    from services.ingest.app import build_app
+
+    log, store, metrics = _cluster_log(settings), _store(settings), Metrics()
+    auth = Auth(_cluster_secret(settings))
+    edge = build_app(settings, log, store, auth, metrics, routers=_routers(settings, store), parts=[log, store])
+    http = HttpServer(edge.asgi, settings.host, settings.port)
+    accounts: list[Part] = []
+    if settings.demo_password is not None:
+        accounts.append(DemoAccounts(store, auth, settings.demo_password.get_secret_value()))
+    return Replica("ingest", [log, store, *accounts, http, edge], http)
+
+
+def analyzer(settings: Settings) -> Replica:
+    from services.analyzer.app import build_app
+
+    log, metrics = _cluster_log(settings), Metrics()
+    return _replica("analyzer", settings, metrics, [log], build_app(settings, log, metrics))
+
+
+def recorder(settings: Settings) -> Replica:
+    from services.recorder.app import build_app
+
+    log, metrics = _cluster_log(settings), Metrics()
+    return _replica("recorder", settings, metrics, [log], build_app(settings, log, metrics))
+
+
+def sink(settings: Settings) -> Replica:
+    from services.sink.app import build_app
+
+    log, store, metrics = _cluster_log(settings), _store(settings), Metrics()
+    return _replica("sink", settings, metrics, [log, store], build_app(settings, log, store, metrics))
+
+
+def _replica(name: str, settings: Settings, metrics: Metrics, ground: list[Part], service: Part) -> Replica:
+    health = FastAPI(title=f"rapt {name}", routes=health_routes([*ground, service], metrics), openapi_url=None)
+    http = HttpServer(health, settings.host, settings.port)
+    return Replica(name, [*ground, http, service], http)
+
+
+def _routers(settings: Settings, store: SqliteStore) -> list[APIRouter]:
+    from services.recorder.api import build_router as recordings
+    from services.sink.api import build_router as queries
+
+    return [recordings(settings, store), queries(store)]
+
+
+def _cluster_log(settings: Settings) -> "KafkaLog":
+    from services.runtime.log.kafka import KafkaLog
+
+    if settings.kafka_bootstrap_servers is None:
+        raise WrongSetting(
+            "KAFKA_BOOTSTRAP_SERVERS: not set; wanted host:port of a broker. `rapt up` runs everything without one"
+        )
+    return KafkaLog(settings.kafka_bootstrap_servers)
+
+
+def _cluster_secret(settings: Settings) -> str:
+    if settings.jwt_secret is None:
+        raise WrongSetting("JWT_SECRET: not set; wanted 32 or more random characters, the same for all replicas")
+    return settings.jwt_secret.get_secret_value()
+
+
+def _store(settings: Settings) -> SqliteStore:
+    if settings.mongo_uri is not None:
+        raise WrongSetting("MONGO_URI: this version stores in SQLite only; unset it")
+    return SqliteStore(_data_directory(settings) / "store.sqlite")
+
+
+def _data_directory(settings: Settings) -> Path:
+    path = settings.rapt_data
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartFailed(f"cannot make the data directory {path}: {error.strerror}; choose another with --data") from None
+    return path
