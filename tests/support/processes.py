@@ -125,5 +125,5 @@ class Cluster:
             process.start()
 
     def stop(self) -> None:
-        for process in reversed(self.processes.values()):
+        for process in reversed(list(self.processes.values())):
             process.terminate()
