@@ -1,0 +1,94 @@
+"""Records of the event topics as documents with natural keys. Pure.
+
+The key names what the event is about (a session's frame, window or sample), so that a record read twice is the same
+document written twice.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from schemas import topics
+from schemas.base import Contract
+from schemas.events import FrameMetrics, Prediction, RecordingEvent, Signal, StatusChanged
+from services.runtime.deadletters import Malformed
+from services.runtime.store import Document
+from services.runtime.store.collections import METRICS, PREDICTIONS, SIGNALS, STATUS
+
+Event = TypeVar("Event", bound=Contract)
+
+TOPICS = (topics.METRICS, topics.STATUS, topics.PREDICTIONS, topics.RECORDINGS, topics.SIGNALS)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write this document over whatever has its `_id`."""
+
+    collection: str
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Carry a recording's document on by this event (`services.sink.recordings`)."""
+
+    event: RecordingEvent
+
+
+Write = Put | Merge
+
+
+def parse(topic: str, value: bytes) -> Write:
+    """What a record asks the store to do. Raises `Malformed` naming the fields that are wrong."""
+    read = _READERS.get(topic)
+    if read is None:
+        raise Malformed(f"records of topic {topic!r} have no place in the store")
+    try:
+        return read(value)
+    except ValidationError as error:
+        raise Malformed(_fields(error)) from None
+
+
+def _put(model: type[Event], collection: str, key: Callable[[Event], str]) -> Callable[[bytes], Write]:
+    def read(value: bytes) -> Write:
+        event = model.decode(value)
+        # Through JSON once more: there a value that is not a finite number is null.
+        fields: dict[str, Any] = from_json(event.encode())
+        return Put(collection, {"_id": key(event), **fields})
+
+    return read
+
+
+def _metrics_key(event: FrameMetrics) -> str:
+    return f"{event.session_id}:{event.seq}"
+
+
+def _status_key(event: StatusChanged) -> str:
+    return f"{event.session_id}:{event.seq}"
+
+
+def _prediction_key(event: Prediction) -> str:
+    return f"{event.session_id}:{event.window}"
+
+
+def _signal_key(event: Signal) -> str:
+    return f"{event.session_id}:{event.kind}:{event.sampled_at_ms}"
+
+
+_READERS: Mapping[str, Callable[[bytes], Write]] = {
+    topics.METRICS.name: _put(FrameMetrics, METRICS.name, _metrics_key),
+    topics.STATUS.name: _put(StatusChanged, STATUS.name, _status_key),
+    topics.PREDICTIONS.name: _put(Prediction, PREDICTIONS.name, _prediction_key),
+    topics.SIGNALS.name: _put(Signal, SIGNALS.name, _signal_key),
+    topics.RECORDINGS.name: lambda value: Merge(RecordingEvent.decode(value)),
+}
+
+
+def _fields(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, each['loc'])) or 'value'}: {each['msg']}"
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    )

@@ -1,0 +1,137 @@
+"""Records of a batch → items → one write → finished offsets. The same for every destination."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import structlog
+
+from services.runtime.clock import now_ms
+from services.runtime.deadletters import DeadLetters, Malformed
+from services.runtime.log import LogUnavailable, Record, TopicPartition
+from services.runtime.metrics import Metrics
+from services.sink.backoff import backoff_s
+from services.sink.destination import Destination, DestinationDown
+
+logger = structlog.get_logger(__name__)
+
+Item = TypeVar("Item")
+TRIES_OF_A_BUG = 3
+
+
+class Halted(Exception):
+    """The sink stops: what is not confirmed is left to the next owner of the partition."""
+
+
+class Delivery(Generic[Item]):
+    """Handler of one destination's consumer group.
+
+    Malformed records, and those that the destination's code fails on again and again, become dead letters. While the
+    destination is down, `handle` waits and tries again: the lag grows, and nothing is finished that was not confirmed.
+    """
+
+    def __init__(
+        self,
+        destination: Destination[Item],
+        finish: Callable[[Record], None],
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+    ) -> None:
+        self._destination = destination
+        self._finish = finish
+        self._dead_letters = dead_letters
+        self._age = metrics.consumer_lag_seconds.labels(f"sink-{destination.name}")
+        self._halted = asyncio.Event()
+        self.trouble: str | None = None
+
+    def halt(self) -> None:
+        """End any waiting for a destination that is down."""
+        self._halted.set()
+
+    async def assigned(self, partitions: frozenset[TopicPartition]) -> None: ...
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None: ...
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        oldest_ms = min(record.timestamp_ms for record in records)
+        try:
+            await self._deliver(records, oldest_ms)
+        except Halted:
+            logger.info("left for the next owner", destination=self._destination.name, records=len(records))
+        else:
+            self._age.set(0)
+
+    async def _deliver(self, records: Sequence[Record], oldest_ms: int) -> None:
+        parsed: list[tuple[Record, Item]] = []
+        for record in records:
+            try:
+                parsed.append((record, self._destination.parse(record)))
+            except Malformed as error:
+                await self._give_up(record, error, oldest_ms)
+            except Exception as error:
+                logger.exception("cannot parse", topic=record.topic, offset=record.offset)
+                await self._give_up(record, error, oldest_ms)
+        try:
+            await self._write(parsed, oldest_ms)
+        except (Halted, asyncio.CancelledError):
+            raise
+        except Exception:
+            # One record's trouble must not hold the rest: find it by writing one by one.
+            logger.exception("batch failed, one by one now", destination=self._destination.name, records=len(parsed))
+            for each in parsed:
+                await self._write_one(each, oldest_ms)
+
+    async def _write(self, parsed: Sequence[tuple[Record, Item]], oldest_ms: int) -> None:
+        if parsed:
+            await self._persist(lambda: self._destination.write([item for _, item in parsed]), oldest_ms)
+        for record, _ in parsed:
+            self._finish(record)
+
+    async def _write_one(self, each: tuple[Record, Item], oldest_ms: int) -> None:
+        for attempt in range(1, TRIES_OF_A_BUG + 1):
+            try:
+                return await self._write([each], oldest_ms)
+            except (Halted, asyncio.CancelledError):
+                raise
+            except Exception as error:
+                record = each[0]
+                logger.exception("cannot write", topic=record.topic, offset=record.offset, attempt=attempt)
+                if attempt == TRIES_OF_A_BUG:
+                    return await self._give_up(record, error, oldest_ms)
+                await self._pause(attempt)
+        return None
+
+    async def _give_up(self, record: Record, error: Exception, oldest_ms: int) -> None:
+        await self._persist(lambda: self._dead_letters.send(record, error), oldest_ms)
+        self._finish(record)
+
+    async def _persist(self, attempt_it: Callable[[], Awaitable[None]], oldest_ms: int) -> None:
+        """Try until the other side has it; raises `Halted` when told to stop meanwhile."""
+        attempt = 0
+        while True:
+            try:
+                await attempt_it()
+            except (DestinationDown, LogUnavailable) as error:
+                attempt += 1
+                self.trouble = str(error)
+                self._age.set(max(0, now_ms() - oldest_ms) / 1000)
+                if attempt == 1 or attempt % 20 == 0:
+                    logger.warning(
+                        "trying again", destination=self._destination.name, attempt=attempt, error=str(error)
+                    )
+                await self._pause(attempt)
+            else:
+                self.trouble = None
+                return
+
+    async def _pause(self, attempt: int) -> None:
+        delay_s = backoff_s(attempt, random.random())  # noqa: S311
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._halted.wait()
+        except TimeoutError:
+            return
+        raise Halted
