@@ -4,10 +4,20 @@ from services.runtime.log.port import (
     Consumer,
     EventLog,
     Handler,
+    LogStartFailed,
     LogUnavailable,
     Position,
     Record,
     TopicPartition,
 )
 
-__all__ = ["Consumer", "EventLog", "Handler", "LogUnavailable", "Position", "Record", "TopicPartition"]
+__all__ = [
+    "Consumer",
+    "EventLog",
+    "Handler",
+    "LogStartFailed",
+    "LogUnavailable",
+    "Position",
+    "Record",
+    "TopicPartition",
+]

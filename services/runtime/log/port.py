@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from schemas.topics import Topic
+from services.runtime.lifecycle import StartFailed
 
 
 class TopicPartition(NamedTuple):
@@ -48,6 +49,14 @@ class Record:
 
 class LogUnavailable(Exception):
     """The log cannot be reached or cannot write (broker away, disk full). Sending may be tried again."""
+
+
+class LogStartFailed(LogUnavailable, StartFailed):
+    """The log cannot be opened; one line says what is wrong and what to do."""
+
+
+# What both adapters take, key and headers aside: frames are at most 1 MiB, the rest is far smaller.
+MAX_VALUE_BYTES = 2 << 20
 
 
 class Handler(Protocol):
@@ -85,6 +94,8 @@ class Consumer(Protocol):
 
 
 class EventLog(Protocol):
+    name: str
+
     async def start(self) -> None:
         """Open the log and make sure the topics exist. Raises `LogUnavailable` with what is wrong and what to do."""
 
@@ -97,6 +108,7 @@ class EventLog(Protocol):
         """Wait for room, hand the record over, return the future of its acknowledgement (fails with `LogUnavailable`).
 
         The headers `schema` (from the topic) and `session_id` (the key) are added where the caller gave none.
+        Raises `ValueError` for a value above `MAX_VALUE_BYTES`.
         """
 
     def consumer(

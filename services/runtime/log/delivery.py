@@ -1,0 +1,175 @@
+"""Calls a handler: one call at a time, again after an exception, and only with what this member owns.
+
+Both adapters deliver through here, so that the order of assigned, handle, revoked and commit is decided once.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+import structlog
+
+from services.runtime.log.offsets import OffsetTracker
+from services.runtime.log.port import Handler, Record, TopicPartition
+
+logger = structlog.get_logger(__name__)
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 10.0
+
+
+def pause_s(attempt: int) -> float:
+    """Back-off before the next attempt (0, 1, …): doubled each time, half of it random."""
+    longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * (1 << min(attempt, 16)))
+    return longest * (0.5 + random.random() / 2)  # noqa: S311 - spreads retries, guards nothing
+
+
+class Delivery:
+    """One consumer's calls to its handler, and the offsets of what it was handed.
+
+    `epoch` changes whenever partitions are taken away: what was fetched under an older one is stale. Without a group
+    (`tracked` False) every record is delivered and no offset is kept.
+    """
+
+    def __init__(self, handler: Handler, *, group: str | None) -> None:
+        self._handler = handler
+        self._group = group
+        self._tracked = group is not None
+        self._one_call = asyncio.Lock()
+        self._trackers: dict[TopicPartition, OffsetTracker] = {}
+        self._halted = asyncio.Event()
+        self.epoch = 0
+
+    @property
+    def owned(self) -> frozenset[TopicPartition]:
+        return frozenset(self._trackers)
+
+    def committed(self, partition: TopicPartition) -> int | None:
+        tracker = self._trackers.get(partition)
+        return None if tracker is None else tracker.committed
+
+    @property
+    def halted(self) -> bool:
+        return self._halted.is_set()
+
+    async def idle(self) -> None:
+        """Wait until no call is under way."""
+        async with self._one_call:
+            pass
+
+    def halt(self) -> None:
+        """No further call of `assigned` or `handle`; a pause between two attempts ends."""
+        self._halted.set()
+
+    async def assign(self, committed: Mapping[TopicPartition, int], ready: Callable[[], object] | None = None) -> None:
+        """Tell the handler of new partitions, then begin to track them. `ready` is called before any delivery."""
+
+        async def tell() -> None:
+            await self._handler.assigned(frozenset(committed))
+
+        async with self._one_call:
+            if await self._until_it_works(tell, "assigned"):
+                self._trackers.update({partition: OffsetTracker(offset) for partition, offset in committed.items()})
+                if ready is not None:
+                    ready()
+
+    async def revoke(
+        self, partitions: Collection[TopicPartition], commit: Callable[[Mapping[TopicPartition, int]], Awaitable[None]]
+    ) -> None:
+        """Wait for the call under way, let the handler drain, commit what is finished, forget the partitions."""
+        self.epoch += 1
+        async with self._one_call:
+            mine = frozenset(partitions) & self.owned
+            try:
+                if mine:
+                    await self._handler.revoked(mine)
+            except Exception:
+                logger.exception("handler failed in revoked", group=self._group)
+            finally:
+                offsets = self.committable(mine)
+                for partition in mine:
+                    del self._trackers[partition]
+                self.epoch += 1
+            if offsets:
+                await commit(offsets)
+
+    async def deliver(self, records: Sequence[Record], epoch: int, taken: Callable[[], object] | None = None) -> None:
+        """Hand a batch over, again and again until the handler takes it or does not own it any more.
+
+        Does nothing when the batch was fetched under an older epoch; else calls `taken` first.
+        """
+        trackers: dict[TopicPartition, OffsetTracker] = {}
+        failures = 0
+        while not self._halted.is_set():
+            async with self._one_call:
+                if failures == 0:
+                    if epoch != self.epoch or self._halted.is_set():
+                        return
+                    if taken is not None:
+                        taken()
+                    trackers = dict(self._trackers) if self._tracked else {}
+                if self._tracked:
+                    records = self._still_owned(records, trackers)
+                if not records:
+                    return
+                try:
+                    await self._handler.handle(records)
+                    return
+                except Exception:
+                    logger.exception("handler failed; the batch is delivered again", group=self._group)
+            await self._pause(failures)
+            failures += 1
+
+    def finish(self, record: Record) -> bool:
+        """Note that a record is done; False when its partition is not owned (any more)."""
+        tracker = self._trackers.get(record.source)
+        if tracker is None:
+            return False
+        tracker.finish(record.offset)
+        return True
+
+    def committable(self, partitions: Collection[TopicPartition] | None = None) -> dict[TopicPartition, int]:
+        """Offsets to commit, of the partitions where they moved on since the last `mark`."""
+        offsets = {}
+        for partition in self._trackers if partitions is None else partitions:
+            tracker = self._trackers[partition]
+            if (offset := tracker.committable) > tracker.committed:
+                offsets[partition] = offset
+        return offsets
+
+    def mark(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Note that these offsets are committed."""
+        for partition, offset in offsets.items():
+            if (tracker := self._trackers.get(partition)) is not None:
+                tracker.committed = max(tracker.committed, offset)
+
+    def _still_owned(
+        self, records: Sequence[Record], trackers: Mapping[TopicPartition, OffsetTracker]
+    ) -> Sequence[Record]:
+        mine = [
+            record
+            for record in records
+            if (tracker := trackers.get(record.source)) is not None and tracker is self._trackers.get(record.source)
+        ]
+        for record in mine:
+            trackers[record.source].add(record.offset)
+        return mine
+
+    async def _until_it_works(self, call: Callable[[], Awaitable[None]], name: str) -> bool:
+        attempt = 0
+        while not self._halted.is_set():
+            try:
+                await call()
+                return True
+            except Exception:
+                logger.exception("handler failed; it is called again", group=self._group, call=name)
+            await self._pause(attempt)
+            attempt += 1
+        return False
+
+    async def _pause(self, attempt: int) -> None:
+        try:
+            async with asyncio.timeout(pause_s(attempt)):
+                await self._halted.wait()
+        except TimeoutError:
+            pass
