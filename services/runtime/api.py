@@ -14,7 +14,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from schemas.rest import Problem
-from services.runtime.auth import Auth, BadToken, Principal
+from services.runtime.auth import Auth, BadToken, IssuerUnavailable, Principal
+from services.runtime.log import LogUnavailable
 from services.runtime.store import StoreUnavailable
 
 _bearer = HTTPBearer(auto_error=False)
@@ -27,7 +28,7 @@ def problem(status: int, detail: str, **extra: Any) -> JSONResponse:
 
 
 def install_problems(app: FastAPI) -> None:
-    """Answer HTTP errors, failed validation and an absent store with problem details."""
+    """Answer HTTP errors, failed validation, an absent store or log and mistakes in the code with problem details."""
 
     @app.exception_handler(StarletteHTTPException)
     async def _http(_: Request, error: StarletteHTTPException) -> JSONResponse:
@@ -37,26 +38,46 @@ def install_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [
-            {"field": ".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]), "error": each["msg"]}
-            for each in error.errors()
-        ]
+        errors = [{"field": _field(each), "error": each["msg"]} for each in error.errors()]
         detail = "; ".join(f"{each['field']}: {each['error']}" for each in errors)
         return problem(422, detail, errors=errors)
 
     @app.exception_handler(StoreUnavailable)
     async def _store(_: Request, error: StoreUnavailable) -> JSONResponse:
-        response = problem(503, f"the store is not available: {error}")
-        response.headers["Retry-After"] = "2"
-        return response
+        return _unavailable(f"the store is not available: {error}")
+
+    @app.exception_handler(LogUnavailable)
+    async def _log(_: Request, error: LogUnavailable) -> JSONResponse:
+        return _unavailable(f"the event log is not available: {error}")
+
+    @app.exception_handler(IssuerUnavailable)
+    async def _issuer(_: Request, error: IssuerUnavailable) -> JSONResponse:
+        return _unavailable(str(error))
+
+    @app.exception_handler(Exception)
+    async def _bug(_: Request, __: Exception) -> JSONResponse:
+        # The server logs the traceback; what went wrong inside is nobody else's business.
+        return problem(500, "something went wrong inside Rapt; its log says what")
 
 
-def _caller(
+def _unavailable(detail: str) -> JSONResponse:
+    response = problem(503, detail)
+    response.headers["Retry-After"] = "2"
+    return response
+
+
+def _field(error: dict[str, Any]) -> str:
+    """The dotted name of what failed. A body that is not JSON at all is at a place in the text, not in a field."""
+    where, *path = error["loc"]
+    return ".".join(map(str, path)) if path and error["type"] != "json_invalid" else str(where)
+
+
+async def _caller(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
     auth: Auth = request.app.state.auth
     try:
-        return auth.verify(credentials.credentials if credentials else "", "access")
+        return await auth.identify(credentials.credentials if credentials else "", "access")
     except BadToken as error:
         raise HTTPException(401, str(error), headers={"WWW-Authenticate": "Bearer"}) from None
 
