@@ -1,0 +1,11 @@
+/** When to take the next picture. The grid is fixed by the start, so that late timers do not add up to a drift. */
+export interface Tick {
+  /** Number of the tick that comes next. Ticks that were missed are left out, not made up for. */
+  index: number;
+  delayMs: number;
+}
+
+export function nextTick(startedAtMs: number, intervalMs: number, nowMs: number): Tick {
+  const index = Math.floor((nowMs - startedAtMs) / intervalMs) + 1;
+  return { index, delayMs: Math.max(0, startedAtMs + index * intervalMs - nowMs) };
+}

@@ -1,0 +1,317 @@
+/** The student's screen: from the choice of a lecture to the recording, with everything that may go wrong between. */
+import { type Api, ApiError, socketUrl } from "./api";
+import { Camera, CameraError, type CaptureSettings } from "./capture";
+import { ScrollingChart } from "./chart";
+import { h } from "./dom";
+import { Measures } from "./measures";
+import type { Consent, ServerMessage, SessionCreated, StartVideoSession, User } from "./messages";
+import type { Ending, Phase } from "./protocol";
+import { Recordings } from "./recordings";
+import { Series } from "./series";
+import { type Choice, Setup } from "./setup";
+import { announce, Notice } from "./shell";
+import { Stage } from "./stage";
+import { Stream } from "./stream";
+import { CAMERA_WORDS, duration, endingWords, reasonWords, STATE_WORDS } from "./words";
+
+const OPEN_SESSION = "rapt.session";
+const CHART_S = 60;
+
+/** All that is needed to go on with a session after a reload. */
+interface OpenSession {
+  created: SessionCreated;
+  choice: Choice;
+}
+
+export class StudentView {
+  readonly element: HTMLElement;
+  private readonly notice = new Notice();
+  private readonly setup = new Setup((choice) => void this.begin(choice));
+  private readonly stage = new Stage(() => this.stop());
+  private readonly camera = new Camera(this.stage.video, () => this.cameraLost());
+  private readonly recordings: Recordings;
+  private readonly chartHost = h("div", { class: "chart", role: "img", "aria-label": "Engagement and eye opening over the last minute" });
+  private readonly chartCard: HTMLElement;
+  private readonly chart: ScrollingChart;
+  private readonly series = new Series(CHART_S * 1000, 2);
+  private measures = new Measures();
+  private stream: Stream | null = null;
+  private open: OpenSession | null = null;
+  private frame = 0;
+  private drawnAtMs = 0;
+  private retryAtMs: number | null = null;
+  private readonly onOnline = () => this.stream?.retryNow();
+
+  constructor(
+    private readonly api: Api,
+    private readonly user: User,
+    private readonly onExpired: () => void,
+  ) {
+    this.recordings = new Recordings(api);
+    this.chartCard = h(
+      "section",
+      { class: "card chart-card" },
+      h(
+        "div",
+        { class: "chart-top" },
+        h("h2", {}, "The last minute"),
+        h("div", { class: "legend" }, h("span", { class: "key engagement" }, "Engagement"), h("span", { class: "key eyes" }, "Eye opening (EAR)")),
+      ),
+      this.chartHost,
+    );
+    this.element = h("main", { class: "student", id: "main" }, this.notice.element, this.stage.element, this.setup.element, this.measures.element, this.chartCard, this.recordings.element);
+    this.chart = new ScrollingChart(this.chartHost, {
+      windowS: CHART_S,
+      everyS: 10,
+      height: 200,
+      axes: [
+        { scale: "share", range: [0, 1], splits: [0, 0.25, 0.5, 0.75, 1], format: (value) => `${Math.round(value * 100)} %` },
+        { scale: "ear", range: [0, 0.5], splits: [0, 0.1, 0.2, 0.3, 0.4, 0.5], format: (value) => value.toFixed(1) },
+      ],
+      lines: [
+        { label: "Engagement", color: "--accent", scale: "share", width: 2.25, fill: "--accent-wash" },
+        { label: "Eye opening", color: "--second", scale: "ear", width: 1.5 },
+      ],
+    });
+    this.setLive(false);
+    window.addEventListener("online", this.onOnline);
+    this.animate();
+    void this.load();
+  }
+
+  close(): void {
+    cancelAnimationFrame(this.frame);
+    window.removeEventListener("online", this.onOnline);
+    this.stream?.leave();
+    this.camera.close();
+    this.chart.close();
+    this.recordings.close();
+  }
+
+  private async load(): Promise<void> {
+    void this.recordings.refresh();
+    try {
+      this.setup.showLectures(await this.api.lectures());
+    } catch (error) {
+      this.tell(error, { label: "Try again", run: () => void this.load() });
+      return;
+    }
+    const stored = sessionStorage.getItem(OPEN_SESSION);
+    if (stored === null) return;
+    const open = JSON.parse(stored) as OpenSession;
+    this.notice.show(
+      "info",
+      { title: "Your session is still open", advice: `It was interrupted in ${open.choice.lectureCode}. Go on where it stopped, or end it.` },
+      { label: "Go on", run: () => void this.goLive(open) },
+      { label: "End it", run: () => void this.endOpen(open) },
+    );
+  }
+
+  /** The lecture is asked for first: when it refuses, the camera stays off. */
+  private async begin(choice: Choice): Promise<void> {
+    this.setup.setBusy(true);
+    this.notice.clear();
+    try {
+      const created = await this.api.createSession(choice.lectureCode, choice.consent.recording, choice.consent);
+      if (!(await this.goLive({ created, choice }))) await this.api.endSession(created.session_id);
+    } catch (error) {
+      this.tell(error);
+    } finally {
+      this.setup.setBusy(false);
+    }
+  }
+
+  /** Opens the camera, then the stream. False when there is no camera. */
+  private async goLive(open: OpenSession): Promise<boolean> {
+    const { created, choice } = open;
+    this.stage.setShape(choice.capture);
+    if (!(await this.openCamera(choice.capture))) return false;
+    this.notice.clear();
+    this.open = open;
+    sessionStorage.setItem(OPEN_SESSION, JSON.stringify(open));
+    this.freshMeasures();
+    this.series.clear();
+    this.setLive(true);
+    const url = socketUrl(created.stream_url, created.stream_token);
+    this.stream?.leave();
+    this.stream = new Stream(this.startMessage(choice.capture, choice.consent), this, () => new WebSocket(url));
+    this.stream.start();
+    this.camera.capture(choice.capture, (jpeg, capturedAtMs) => this.stream?.captured(jpeg, capturedAtMs));
+    return true;
+  }
+
+  private async openCamera(capture: CaptureSettings): Promise<boolean> {
+    try {
+      await this.camera.open(capture);
+      return true;
+    } catch (error) {
+      const problem = error instanceof CameraError ? error.problem : "other";
+      this.notice.show("problem", CAMERA_WORDS[problem]);
+      return false;
+    }
+  }
+
+  private startMessage(capture: CaptureSettings, consent: Consent): StartVideoSession {
+    return {
+      type: "start_video_session",
+      studentId: this.user.user_id,
+      lectureCode: this.open?.choice.lectureCode ?? "",
+      frameWidth: capture.width,
+      frameHeight: capture.height,
+      fps: capture.fps,
+      record: consent.recording,
+      landmarks: true,
+      consent,
+    };
+  }
+
+  private stop(): void {
+    this.camera.close();
+    this.stream?.stop();
+  }
+
+  private cameraLost(): void {
+    const open = this.open;
+    if (open === null) return;
+    this.camera.close();
+    this.notice.show("problem", CAMERA_WORDS.lost, { label: "Try the camera again", run: () => void this.cameraAgain(open) });
+  }
+
+  private async cameraAgain(open: OpenSession): Promise<void> {
+    if (!(await this.openCamera(open.choice.capture))) return;
+    this.notice.clear();
+    this.camera.capture(open.choice.capture, (jpeg, capturedAtMs) => this.stream?.captured(jpeg, capturedAtMs));
+  }
+
+  private async endOpen(open: OpenSession): Promise<void> {
+    sessionStorage.removeItem(OPEN_SESSION);
+    this.notice.clear();
+    try {
+      await this.api.endSession(open.created.session_id);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.failure !== "refused") return this.tell(error); // refused: it had ended
+    }
+    if (open.choice.consent.recording) void this.recordings.waitFor(open.created.session_id);
+  }
+
+  // What the stream tells.
+
+  phase(phase: Phase): void {
+    this.stage.setPhase(phase);
+    if (phase === "live" && this.retryAtMs !== null) {
+      this.retryAtMs = null;
+      this.notice.clear();
+      announce("Connected again");
+    }
+    if (phase === "waiting") this.series.gap(Date.now());
+  }
+
+  retrying(afterMs: number): void {
+    this.retryAtMs = performance.now() + afterMs;
+    this.notice.show(
+      "waiting",
+      { title: "Connection lost", advice: "Rapt tries again by itself and goes on where it stopped. Check your network if it lasts." },
+      { label: "Try now", run: () => this.stream?.retryNow() },
+    );
+  }
+
+  message(message: ServerMessage): void {
+    switch (message.type) {
+      case "metrics": {
+        const { data } = message;
+        const latencyMs = message.latencyMs ?? message.latency_ms ?? null;
+        if (this.stream !== null) this.measures.show({ metrics: data, latencyMs, counters: this.stream.counters });
+        this.stage.showMetrics(data);
+        const ears = [data.ear_left, data.ear_right].filter((ear) => ear !== null);
+        this.series.push(Date.now(), data.engagement, ears.length ? ears.reduce((sum, ear) => sum + ear, 0) / ears.length : null);
+        break;
+      }
+      case "status": {
+        const reason = reasonWords(message.data.insufficient_reason);
+        announce(STATE_WORDS[message.data.state] + (reason === null ? "" : `: ${reason}`));
+        break;
+      }
+      case "recording":
+        this.stage.setRecording(message.active);
+        break;
+      case "engagement_status_update":
+        if (message.isEnabled) this.notice.clear();
+        else this.notice.show("info", { title: "Measuring is paused", advice: "Your instructor has switched it off for this lecture." });
+        break;
+      case "processing_error":
+        if (!message.fatal) this.notice.show("info", { title: "A picture was not taken", advice: `${message.error}.` });
+        break;
+    }
+  }
+
+  landmarks(landmarks: Parameters<Stage["showLandmarks"]>[0]): void {
+    if (this.open !== null) this.stage.showLandmarks(landmarks, this.open.choice.capture);
+  }
+
+  endByApi(): void {
+    const sessionId = this.open?.created.session_id;
+    if (sessionId === undefined) return;
+    this.api.endSession(sessionId).catch((error: unknown) => this.tell(error));
+  }
+
+  finished(ending: Ending): void {
+    const open = this.open;
+    this.camera.close();
+    this.setLive(false);
+    this.retryAtMs = null;
+    if (ending.why !== "token") sessionStorage.removeItem(OPEN_SESSION);
+    if (ending.why === "token") return this.onExpired();
+    const told = endingWords(ending);
+    if (told !== null) {
+      const back = { label: "Take it back", run: () => void (open && this.goLive(open)) };
+      this.notice.show("problem", told, ...(ending.why === "replaced" ? [back] : []));
+    } else if (ending.why === "stopped") this.tellTotals(ending);
+    if (open?.choice.consent.recording) void this.recordings.waitFor(open.created.session_id);
+  }
+
+  private tellTotals(ending: Extract<Ending, { why: "stopped" }>): void {
+    const { totals } = ending;
+    const numbers = totals === null ? "" : `${duration(totals.durationMs / 1000)} min, ${totals.frames} pictures. `;
+    const recorded = this.open?.choice.consent.recording ? "The recording appears below in a moment." : "";
+    this.notice.show("info", { title: "The session has ended", advice: numbers + recorded });
+  }
+
+  // The page itself.
+
+  private tell(error: unknown, ...actions: { label: string; run: () => void }[]): void {
+    const known = error instanceof ApiError ? error : null;
+    if (known?.failure === "unauthorized") return;
+    const title = known?.failure === "network" ? "No connection" : known?.failure === "unavailable" ? "Service unavailable" : "This did not work";
+    this.notice.show("problem", { title, advice: known?.message ?? "Something went wrong. Reload the page and try again." }, ...actions);
+  }
+
+  private setLive(live: boolean): void {
+    this.element.classList.toggle("live", live);
+    this.setup.element.hidden = live;
+    this.measures.element.hidden = !live;
+    this.chartCard.hidden = !live;
+    this.stage.setPhase(live ? "connecting" : "idle");
+    if (!live) this.stage.setRecording(false);
+    (live ? this.element.querySelector<HTMLElement>("#stop") : null)?.focus();
+  }
+
+  private freshMeasures(): void {
+    const fresh = new Measures();
+    this.measures.element.replaceWith(fresh.element);
+    this.measures = fresh;
+  }
+
+  private animate(): void {
+    this.frame = requestAnimationFrame((nowMs) => {
+      this.animate();
+      this.stage.age(performance.now());
+      if (this.retryAtMs !== null) {
+        const leftS = Math.ceil((this.retryAtMs - performance.now()) / 1000);
+        this.notice.setDetail(leftS > 0 ? `Next try in ${leftS} s.` : "Trying now…");
+      }
+      if (this.stream === null || nowMs - this.drawnAtMs < 66 || this.chartCard.hidden) return;
+      this.drawnAtMs = nowMs;
+      this.chart.draw(this.series.table(), Date.now());
+    });
+  }
+}
