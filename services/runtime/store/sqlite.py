@@ -53,11 +53,11 @@ class SqliteStore:
 
     async def check(self) -> None:
         """Writes a row of its own: a disk that is full or gone read-only still reads."""
-        await self._write(lambda db: db.execute("UPDATE _rapt_probe SET writes = writes + 1"))
+        await self._write(_change("UPDATE _rapt_probe SET writes = writes + 1", [()]))
 
     async def insert(self, collection: str, document: Document) -> None:
-        table = self._table(collection)
-        await self._write(lambda db: db.execute(f"INSERT INTO {table} VALUES (?, ?)", _row(document)))  # noqa: S608
+        sql = f"INSERT INTO {self._table(collection)} VALUES (?, ?)"  # noqa: S608
+        await self._write(_change(sql, [_row(document)]))
 
     async def upsert_many(self, collection: str, documents: Sequence[Document]) -> None:
         sql = (
@@ -65,7 +65,7 @@ class SqliteStore:
             "ON CONFLICT (_id) DO UPDATE SET doc = excluded.doc"
         )
         if documents:
-            await self._write(lambda db: db.executemany(sql, [_row(document) for document in documents]))
+            await self._write(lambda db: _change(sql, [_row(document) for document in documents])(db))
 
     async def update(
         self, collection: str, key: str, changes: Mapping[str, Any], where: Filter | None = None
@@ -116,7 +116,7 @@ class SqliteStore:
     async def delete(self, collection: str, where: Filter) -> int:
         sql, values = condition(where)
         query = f"DELETE FROM {self._table(collection)} WHERE {sql}"  # noqa: S608
-        return await self._write(lambda db: db.execute(query, values).rowcount)
+        return await self._write(_change(query, [values]))
 
     async def expire(self, now_ms: int) -> int:
         deleted = 0
@@ -168,6 +168,14 @@ class SqliteStore:
             raise Conflict(f"there is already a document with this {_columns(error)}") from error
         except sqlite3.Error as error:
             raise plain_words(error, self._path) from error
+
+
+def _change(sql: str, rows: Sequence[Sequence[Any]]) -> Job[int]:
+    """Run the statement once per row; gives how many rows it changed.
+
+    The cursor stays in its thread: one that dies in another resets a statement that its connection is using again.
+    """
+    return lambda db: db.executemany(sql, rows).rowcount
 
 
 def _row(document: Document) -> tuple[str, str]:
