@@ -1,0 +1,127 @@
+"""All recordings under one folder: begun, gone on with, ended. Every call blocks on the disk; `OSError` passes."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+
+from schemas.events import RecordingEvent
+from schemas.sessions import SessionEnd, SessionStart
+from services.recorder.disk import Disk
+from services.recorder.encoder import Codec, Encoder
+from services.recorder.events import Kind, event_of
+from services.recorder.finish import write_playable
+from services.recorder.finished import Finished
+from services.recorder.journal import Journal
+from services.recorder.manifest import Failure
+from services.recorder.metadata import Metadata, ranges
+from services.recorder.naming import metadata_path, recording_id_of
+from services.recorder.writer import Writer
+
+MakeEncoder = Callable[[Codec, tuple[int, int] | None], Encoder]
+
+
+class Archive:
+    """`size`: width and height of every recording in pixels; None takes that of its first frame."""
+
+    def __init__(
+        self, recordings_dir: Path, codec: Codec, size: tuple[int, int] | None, encoder: MakeEncoder, disk: Disk
+    ) -> None:
+        self._dir = recordings_dir
+        self._codec: Codec = codec
+        self._size = size
+        self._encoder = encoder
+        self._disk = disk
+
+    def prepare(self) -> None:
+        """Make the folders."""
+        for folder in (self._dir, self._dir / "open", self._dir / "metadata"):
+            self._disk.make_folder(folder)
+
+    def begin(self, start: SessionStart) -> Writer:
+        """Begin a session's recording."""
+        return self._writer(Journal.create(self._dir, start, self._codec, self._disk))
+
+    def resume(self, session_id: str) -> Writer | None:
+        """Go on with what was begun, here or on another replica; None where nothing is under way.
+
+        Raises `ManifestBroken`.
+        """
+        journal = Journal.resume(self._dir, recording_id_of(session_id), self._disk)
+        return None if journal is None else self._writer(journal)
+
+    def metadata(self, session_id: str) -> Metadata | None:
+        """Of a session's recording that has ended."""
+        return read_metadata(self._dir, recording_id_of(session_id))
+
+    def fail(self, writer: Writer, at_ms: int, error: str) -> RecordingEvent:
+        """Note that nothing more will be written. What is safe stays so."""
+        with contextlib.suppress(OSError):  # a full disk takes not even this line; the event tells it
+            writer.journal.add_failure(Failure(at_ms=at_ms, error=error))
+        return event_of("failed", writer.journal.manifest, at_ms, error=error)
+
+    def playable_so_far(self, writer: Writer) -> None:
+        """Leave a file that plays; the recording may go on. Nothing for `dev_mode`, whose file is nowhere."""
+        manifest = writer.journal.manifest
+        if manifest.segments and not manifest.header.session.dev_mode:
+            write_playable(writer.journal, self._dir, self._disk)
+
+    def end(self, writer: Writer, end: SessionEnd, at_ms: int) -> RecordingEvent:
+        """The session ended and all its frames are safe: leave the final file, or delete it all (`dev_mode`).
+
+        The journal's manifest stays until `forget`, so that a crash before the event is in the log does this again.
+        """
+        journal = writer.journal
+        manifest = journal.manifest
+        if manifest.header.session.dev_mode:
+            journal.delete_segments()
+            return event_of("deleted", manifest, at_ms, ended_at_ms=end.ended_at_ms)
+        error = manifest.failure.error if manifest.failure else None
+        finished: Finished | None = None
+        if manifest.segments:
+            try:
+                finished = write_playable(journal, self._dir, self._disk)
+            except (OSError, av.FFmpegError) as failure:
+                error = error or f"the file could not be finished: {failure}"
+        elif error is None:
+            error = "no frame arrived that could be recorded"
+        kind: Kind = "completed" if error is None else "failed"
+        event = event_of(kind, manifest, at_ms, ended_at_ms=end.ended_at_ms, error=error, finished=finished)
+        if finished is not None or not manifest.segments:
+            self._write_metadata(journal, event)
+        return event
+
+    def forget(self, session_id: str) -> None:
+        """The end's event is in the log: drop the segments, unless they are all there is of the recording."""
+        recording_id = recording_id_of(session_id)
+        journal = Journal.resume(self._dir, recording_id, self._disk)
+        if journal is None:
+            return
+        if journal.manifest.header.session.dev_mode or metadata_path(self._dir, recording_id).exists():
+            journal.delete()
+
+    def _writer(self, journal: Journal) -> Writer:
+        manifest = journal.manifest
+        size = (manifest.segments[0].width, manifest.segments[0].height) if manifest.segments else self._size
+        return Writer(journal, self._encoder(manifest.header.codec, size))
+
+    def _write_metadata(self, journal: Journal, event: RecordingEvent) -> None:
+        manifest = journal.manifest
+        metadata = Metadata(
+            event=event,
+            session=manifest.header.session,
+            seq_ranges=ranges(seq for seq, _ in manifest.frames),
+            pts_ms=[pts_ms for _, pts_ms in manifest.frames],
+        )
+        temporary = journal.folder / "metadata.tmp"
+        self._disk.write(temporary, metadata.encode())
+        self._disk.publish(temporary, metadata_path(self._dir, event.recording_id))
+
+
+def read_metadata(recordings_dir: Path, recording_id: str) -> Metadata | None:
+    """Of a recording that has ended; None where there is none."""
+    try:
+        return Metadata.decode(metadata_path(recordings_dir, recording_id).read_bytes())
+    except FileNotFoundError:
+        return None

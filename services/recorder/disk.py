@@ -1,0 +1,57 @@
+"""Writing that lasts: what these return from survives a power cut. Each raises `OSError` when the disk refuses."""
+
+import os
+import shutil
+from pathlib import Path
+
+
+class Disk:
+    """The file system, as the recorder writes to it; a test takes its place to be full."""
+
+    def make_folder(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.sync_folder(folder.parent)
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Create or overwrite a file."""
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        self.sync_folder(path.parent)
+
+    def append(self, path: Path, content: bytes, valid_bytes: int) -> int:
+        """Put `content` after the first `valid_bytes`, dropping what a crash may have left there; returns the end."""
+        with path.open("r+b" if path.exists() else "xb") as file:
+            file.truncate(valid_bytes)
+            file.seek(valid_bytes)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if valid_bytes == 0:
+            self.sync_folder(path.parent)
+        return valid_bytes + len(content)
+
+    def publish(self, temporary: Path, final: Path) -> None:
+        """Sync a finished file and move it to its place in one step; both lie on one file system."""
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(final)
+        self.sync_folder(final.parent)
+
+    def remove(self, path: Path) -> None:
+        """Delete a file or a folder with all in it; nothing where it is gone already."""
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            self.sync_folder(path.parent)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Names in a folder survive a power cut once the folder itself is synced."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

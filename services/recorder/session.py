@@ -1,0 +1,267 @@
+"""What one session's records do to its recording, one batch at a time. Encoding and writing happen in threads."""
+
+import asyncio
+import enum
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import ParamSpec, TypeVar
+
+import structlog
+from pydantic import ValidationError
+
+from schemas.frames import BadFrame, FrameHeaders
+from schemas.sessions import SessionEnd, SessionStart
+from services.recorder.archive import Archive
+from services.recorder.events import event_of, never_begun
+from services.recorder.frame import Frame
+from services.recorder.metadata import Metadata
+from services.recorder.naming import wanted
+from services.recorder.picture import Undecodable
+from services.recorder.publisher import Publisher
+from services.recorder.writer import Writer
+from services.runtime.deadletters import Malformed
+from services.runtime.log import Record
+from services.runtime.metrics import Metrics
+
+logger = structlog.get_logger(__name__)
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class State(enum.Enum):
+    """UNKNOWN: the disk was not asked yet. IGNORED: not recorded. FAILED: nothing more is written. ENDED: over."""
+
+    UNKNOWN = enum.auto()
+    IGNORED = enum.auto()
+    RECORDING = enum.auto()
+    FAILED = enum.auto()
+    ENDED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all sessions share. `finish` tells the log that a record is done, `now_ms` is the time of day."""
+
+    archive: Archive
+    publisher: Publisher
+    finish: Callable[[Record], None]
+    threads: Executor
+    metrics: Metrics
+    now_ms: Callable[[], int]
+
+
+class Session:
+    """One session on one recorder. Its calls do not overlap: `services.recorder.lane` sees to that.
+
+    A record is finished when nothing of it can get lost: a frame when its segment is synced, a start when the manifest
+    is, an end when the final event is in the log.
+    """
+
+    def __init__(self, session_id: str, tools: Tools) -> None:
+        self.session_id = session_id
+        self._tools = tools
+        self._state = State.UNKNOWN
+        self._writer: Writer | None = None
+        self._metadata: Metadata | None = None
+        self._unsafe: list[Record] = []
+
+    @property
+    def oldest_unsafe(self) -> Record | None:
+        """The first record whose frame is encoded and not synced yet."""
+        return self._unsafe[0] if self._unsafe else None
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Do what these records ask for, in their order."""
+        for kind, group in groupby(records, key=lambda record: record.headers.get("kind")):
+            batch = list(group)
+            try:
+                if kind == "start":
+                    for record in batch:
+                        await self._start(record)
+                elif kind == "end":
+                    for record in batch:
+                        await self._end(record)
+                else:
+                    await self._frames(batch)
+            except Exception as error:  # a bug ends this recording, not the recorder
+                logger.exception("recording failed", session_id=self.session_id)
+                await self._fail(f"{type(error).__name__}: {error}", batch)
+
+    async def flush(self) -> None:
+        """Close the segment and finish its records."""
+        writer = self._writer
+        if writer is None or self._state is not State.RECORDING:
+            return
+        try:
+            await self._in_thread(writer.flush)
+        except Exception as error:
+            logger.exception("recording failed", session_id=self.session_id)
+            await self._fail(_reason(error), [])
+        else:
+            self._finish_unsafe()
+
+    async def leave_playable(self) -> None:
+        """Before the process ends: a file of what is there so far."""
+        if self._writer is None or self._state is not State.RECORDING:
+            return
+        try:
+            await self._in_thread(self._tools.archive.playable_so_far, self._writer)
+        except Exception:  # the segments are safe; the next recorder finishes them
+            logger.exception("no playable file yet", session_id=self.session_id)
+
+    async def _start(self, record: Record) -> None:
+        try:
+            start = SessionStart.decode(record.value)
+        except ValidationError as error:
+            return await self._reject(record, Malformed(f"start: {error}"))
+        if not wanted(start):
+            if self._state is State.UNKNOWN:
+                self._state = State.IGNORED
+        elif self._state in {State.UNKNOWN, State.IGNORED}:
+            await self._open(start)
+        self._tools.finish(record)
+        return None
+
+    async def _open(self, start: SessionStart) -> None:
+        """Go on with this session's recording, or begin it."""
+        publisher, now_ms = self._tools.publisher, self._tools.now_ms
+        await self._look_up()
+        if self._writer is None and self._metadata is None:
+            try:
+                self._writer = await self._in_thread(self._tools.archive.begin, start)
+            except OSError as error:
+                self._state = State.FAILED
+                return await publisher.event(never_begun(start, now_ms(), _reason(error)))
+            self._state = State.RECORDING
+        if self._writer is not None and self._writer.journal.manifest.failure is None:
+            await publisher.event(event_of("started", self._writer.journal.manifest, now_ms()))
+        return None
+
+    async def _look_up(self) -> None:
+        """Ask the disk what this session's recording is: under way, over, or none."""
+        archive = self._tools.archive
+        self._metadata = await self._in_thread(archive.metadata, self.session_id)
+        if self._metadata is not None:
+            self._state = State.ENDED
+            return
+        self._writer = await self._in_thread(archive.resume, self.session_id)
+        if self._writer is None:
+            self._state = State.IGNORED
+        else:
+            self._state = State.FAILED if self._writer.journal.manifest.failure else State.RECORDING
+
+    async def _frames(self, records: list[Record]) -> None:
+        if self._state is State.UNKNOWN:
+            await self._look_up()
+        if self._state is not State.RECORDING or self._writer is None:
+            for record in records:
+                self._tools.finish(record)
+            return
+        work = await self._in_thread(_encode, self._writer, records, self._unsafe)
+        self._unsafe = work.unsafe
+        self._finished(work.safe)
+        for record, error in work.rejected:
+            await self._reject(record, error)
+        if work.failure is not None:
+            logger.error("recording failed", session_id=self.session_id, exc_info=work.failure)
+            await self._fail(_reason(work.failure), work.left)
+
+    async def _end(self, record: Record) -> None:
+        try:
+            end = SessionEnd.decode(record.value)
+        except ValidationError as error:
+            return await self._reject(record, Malformed(f"end: {error}"))
+        if self._state is State.UNKNOWN:
+            await self._look_up()
+        await self.flush()
+        archive, publisher = self._tools.archive, self._tools.publisher
+        if self._writer is not None and self._state is not State.ENDED:
+            await publisher.event(await self._in_thread(archive.end, self._writer, end, self._tools.now_ms()))
+            await self._in_thread(archive.forget, self.session_id)
+        elif self._metadata is not None:
+            # A crash came between the end of the recording and this record's commit: the event may be missing.
+            await publisher.event(self._metadata.event)
+            await self._in_thread(archive.forget, self.session_id)
+            self._metadata = None
+        self._state, self._writer = State.ENDED, None
+        self._tools.finish(record)
+        return None
+
+    async def _fail(self, error: str, records: Sequence[Record]) -> None:
+        """Nothing more is written; the session goes on without a recording. `records` are those of no further use."""
+        given_up, self._unsafe = [*self._unsafe, *records], []
+        try:
+            if self._state is not State.FAILED:
+                self._state = State.FAILED
+                if self._writer is not None:
+                    event = await self._in_thread(self._tools.archive.fail, self._writer, self._tools.now_ms(), error)
+                    await self._tools.publisher.event(event)
+        finally:
+            for record in given_up:
+                self._tools.finish(record)
+
+    async def _reject(self, record: Record, error: Exception) -> None:
+        await self._tools.publisher.dead_letter(record, error)
+        self._tools.finish(record)
+
+    def _finish_unsafe(self) -> None:
+        safe, self._unsafe = self._unsafe, []
+        self._finished(safe)
+
+    def _finished(self, frames: Sequence[Record]) -> None:
+        for record in frames:
+            self._tools.finish(record)
+        self._tools.metrics.frames_recorded.inc(len(frames))
+
+    async def _in_thread(
+        self, call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._tools.threads, lambda: call(*args, **kwargs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What became of a batch: `left` are the records after a failure, which nothing was done with."""
+
+    safe: list[Record]
+    unsafe: list[Record]
+    rejected: list[tuple[Record, Exception]]
+    failure: Exception | None
+    left: list[Record]
+
+
+def _encode(writer: Writer, records: Sequence[Record], unsafe: Sequence[Record]) -> _Work:
+    """Take the frames of a batch; a segment that is full is closed on the way."""
+    work = _Work([], list(unsafe), [], None, [])
+    for index, record in enumerate(records):
+        try:
+            headers = FrameHeaders.decode(record.headers)
+            if not writer.knows(headers.seq):
+                full = writer.take(Frame(headers.seq, headers.captured_at_ms, headers.received_at_ms, record.value))
+            else:
+                full = False
+        except (BadFrame, Undecodable) as error:
+            work.rejected.append((record, error))
+            continue
+        except Exception as error:
+            return replace(work, failure=error, left=list(records[index:]))
+        # A copy waits with the frame it copies: that one may not be safe yet. The picture itself is done with.
+        work.unsafe.append(replace(record, value=b""))
+        try:
+            if full:
+                writer.flush()
+        except Exception as error:
+            return replace(work, failure=error, left=list(records[index + 1 :]))
+        if writer.open_frames == 0:
+            work.safe.extend(work.unsafe)
+            work.unsafe.clear()
+    return work
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"the recording cannot be written: {error.strerror}"
+    return f"the recording cannot be written: {error or type(error).__name__}"
