@@ -28,7 +28,7 @@ class Delivery:
     """One consumer's calls to its handler, and the offsets of what it was handed.
 
     `epoch` changes whenever partitions are taken away: what was fetched under an older one is stale. Without a group
-    (`tracked` False) every record is delivered and no offset is kept.
+    every record is delivered and no offset is kept.
     """
 
     def __init__(self, handler: Handler, *, group: str | None) -> None:
@@ -37,7 +37,9 @@ class Delivery:
         self._tracked = group is not None
         self._one_call = asyncio.Lock()
         self._trackers: dict[TopicPartition, OffsetTracker] = {}
-        self._halted = asyncio.Event()
+        self._interrupted = asyncio.Event()  # ends a pause between two attempts
+        self._revoking = 0
+        self.halted = False
         self.epoch = 0
 
     @property
@@ -48,10 +50,6 @@ class Delivery:
         tracker = self._trackers.get(partition)
         return None if tracker is None else tracker.committed
 
-    @property
-    def halted(self) -> bool:
-        return self._halted.is_set()
-
     async def idle(self) -> None:
         """Wait until no call is under way."""
         async with self._one_call:
@@ -59,66 +57,83 @@ class Delivery:
 
     def halt(self) -> None:
         """No further call of `assigned` or `handle`; a pause between two attempts ends."""
-        self._halted.set()
+        self.halted = True
+        self._interrupted.set()
 
     async def assign(self, committed: Mapping[TopicPartition, int], ready: Callable[[], object] | None = None) -> None:
-        """Tell the handler of new partitions, then begin to track them. `ready` is called before any delivery."""
+        """Tell the handler of new partitions. `ready` is called when it took them, before any delivery of theirs.
 
-        async def tell() -> None:
-            await self._handler.assigned(frozenset(committed))
-
+        What `assigned` raises is logged and it is called again, until the partitions are taken away.
+        """
         async with self._one_call:
-            if await self._until_it_works(tell, "assigned"):
-                self._trackers.update({partition: OffsetTracker(offset) for partition, offset in committed.items()})
-                if ready is not None:
-                    ready()
+            self._trackers.update({partition: OffsetTracker(offset) for partition, offset in committed.items()})
+            attempt = 0
+            while not self.halted and not self._revoking:
+                try:
+                    await self._handler.assigned(frozenset(committed))
+                except Exception:
+                    logger.exception("handler failed in assigned; it is called again", group=self._group)
+                else:
+                    if ready is not None:
+                        ready()
+                    return
+                await self._pause(attempt)
+                attempt += 1
 
     async def revoke(
         self, partitions: Collection[TopicPartition], commit: Callable[[Mapping[TopicPartition, int]], Awaitable[None]]
     ) -> None:
         """Wait for the call under way, let the handler drain, commit what is finished, forget the partitions."""
         self.epoch += 1
-        async with self._one_call:
-            mine = frozenset(partitions) & self.owned
-            try:
-                if mine:
-                    await self._handler.revoked(mine)
-            except Exception:
-                logger.exception("handler failed in revoked", group=self._group)
-            finally:
-                offsets = self.committable(mine)
-                for partition in mine:
-                    del self._trackers[partition]
-                self.epoch += 1
-            if offsets:
-                await commit(offsets)
+        self._revoking += 1
+        self._interrupted.set()
+        try:
+            async with self._one_call:
+                mine = frozenset(partitions) & self.owned
+                try:
+                    if mine:
+                        await self._handler.revoked(mine)
+                except Exception:
+                    logger.exception("handler failed in revoked", group=self._group)
+                finally:
+                    offsets = self.committable(mine)
+                    for partition in mine:
+                        del self._trackers[partition]
+                    self.epoch += 1
+                if offsets:
+                    await commit(offsets)
+        finally:
+            self._revoking -= 1
+            if not self._revoking and not self.halted:
+                self._interrupted.clear()
 
-    async def deliver(self, records: Sequence[Record], epoch: int, taken: Callable[[], object] | None = None) -> None:
+    async def deliver(self, records: Sequence[Record], epoch: int, taken: Callable[[], object] | None = None) -> bool:
         """Hand a batch over, again and again until the handler takes it or does not own it any more.
 
-        Does nothing when the batch was fetched under an older epoch; else calls `taken` first.
+        False, and nothing done, when the batch was fetched under an older epoch; else `taken` is called first.
         """
         trackers: dict[TopicPartition, OffsetTracker] = {}
         failures = 0
-        while not self._halted.is_set():
+        while not self.halted:
             async with self._one_call:
                 if failures == 0:
-                    if epoch != self.epoch or self._halted.is_set():
-                        return
+                    if epoch != self.epoch or self.halted:
+                        return False
                     if taken is not None:
                         taken()
                     trackers = dict(self._trackers) if self._tracked else {}
                 if self._tracked:
                     records = self._still_owned(records, trackers)
                 if not records:
-                    return
+                    return True
                 try:
                     await self._handler.handle(records)
-                    return
+                    return True
                 except Exception:
                     logger.exception("handler failed; the batch is delivered again", group=self._group)
             await self._pause(failures)
             failures += 1
+        return failures > 0
 
     def finish(self, record: Record) -> bool:
         """Note that a record is done; False when its partition is not owned (any more)."""
@@ -155,21 +170,9 @@ class Delivery:
             trackers[record.source].add(record.offset)
         return mine
 
-    async def _until_it_works(self, call: Callable[[], Awaitable[None]], name: str) -> bool:
-        attempt = 0
-        while not self._halted.is_set():
-            try:
-                await call()
-                return True
-            except Exception:
-                logger.exception("handler failed; it is called again", group=self._group, call=name)
-            await self._pause(attempt)
-            attempt += 1
-        return False
-
     async def _pause(self, attempt: int) -> None:
         try:
             async with asyncio.timeout(pause_s(attempt)):
-                await self._halted.wait()
+                await self._interrupted.wait()
         except TimeoutError:
             pass

@@ -40,7 +40,6 @@ T = TypeVar("T")
 
 MAX_RECORDS_UNDER_WAY = 4096
 MAX_BYTES_UNDER_WAY = 32 << 20
-COMMIT_EVERY_S = 0.2
 UPKEEP_EVERY_S = 2.0
 UNLIMITED = 1 << 62
 LEAST_FREE_BYTES = 32 << 20
@@ -79,9 +78,6 @@ class LocalLog:
         self._next: dict[int, int] = {}
         self._watchers: dict[int, list[LocalConsumer]] = {}
         self._groups: dict[str, Group] = {}
-        self._to_commit: set[LocalConsumer] = set()
-        self._commits: set[asyncio.Task[None]] = set()
-        self._commit_timer: asyncio.TimerHandle | None = None
         self._upkeep_timer: asyncio.TimerHandle | None = None
         self._failure: LogUnavailable | None = None
         self._file: LogFile | None = None
@@ -122,9 +118,8 @@ class LocalLog:
     async def close(self) -> None:
         if self._writer is None:
             return
-        for timer in (self._commit_timer, self._upkeep_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._upkeep_timer is not None:
+            self._upkeep_timer.cancel()
         await asyncio.to_thread(self._writer.stop)
         await asyncio.sleep(0)  # what the writer told last has been heard
         self._writer = None
@@ -275,30 +270,6 @@ class LocalLog:
         await done
         for source, offset in offsets.items():
             group.committed[source] = max(offset, group.committed.get(source, 0))
-
-    def commit_soon(self, consumer: LocalConsumer) -> None:
-        self._to_commit.add(consumer)
-        if self._commit_timer is None:
-            self._commit_timer = asyncio.get_running_loop().call_later(COMMIT_EVERY_S, self._commit_now)
-
-    def _commit_now(self) -> None:
-        self._commit_timer = None
-        consumers, self._to_commit = self._to_commit, set()
-        for consumer in consumers:
-            task = asyncio.create_task(self._commit_of(consumer))
-            self._commits.add(task)
-            task.add_done_callback(self._commits.discard)
-
-    async def _commit_of(self, consumer: LocalConsumer) -> None:
-        offsets = consumer.delivery.committable()
-        if not offsets or consumer.group is None:
-            return
-        try:
-            await self.commit(consumer.group, offsets)
-            consumer.delivery.mark(offsets)
-        except LogUnavailable as error:
-            logger.warning("offsets not committed yet", group=consumer.group.name, error=str(error))
-            self.commit_soon(consumer)
 
     # -- helpers ------------------------------------------------------------------------------------------------
 

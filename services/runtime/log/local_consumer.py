@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from schemas.topics import Topic
+from services.runtime.log.commits import Commits
 from services.runtime.log.delivery import Delivery
 from services.runtime.log.local_groups import Group
 from services.runtime.log.local_upkeep import Partition
@@ -31,7 +33,6 @@ class Source(Protocol):
         self, wanted: Sequence[tuple[Partition, int]], max_records: int, max_bytes: int
     ) -> list[tuple[list[Record], int]]: ...
     async def commit(self, group: Group, offsets: Mapping[TopicPartition, int]) -> None: ...
-    def commit_soon(self, consumer: "LocalConsumer") -> None: ...
 
 
 class LocalConsumer:
@@ -46,6 +47,7 @@ class LocalConsumer:
         self.group = group
         self._max_records = max_records
         self.delivery = Delivery(handler, group=group.name if group else None)
+        self._commits = Commits(self.delivery, partial(log.commit, group), group.name) if group else None
         self._next: dict[int, int] = {}  # partition id → next offset to hand over
         self._partitions: dict[int, Partition] = {}
         self._ready: dict[int, None] = {}  # partitions with something to read; the first has waited longest
@@ -71,6 +73,8 @@ class LocalConsumer:
                 await self.group.leave(self)
             await self.delivery.idle()
         finally:
+            if self._commits is not None:
+                await self._commits.close()
             task, self._task = self._task, None
             for partition_id in list(self._partitions):
                 self._unfollow(partition_id)
@@ -78,8 +82,8 @@ class LocalConsumer:
             await asyncio.wait([task])
 
     def finish(self, record: Record) -> None:
-        if self.delivery.finish(record):
-            self._log.commit_soon(self)
+        if self.delivery.finish(record) and self._commits is not None:
+            self._commits.soon()
 
     async def lag(self) -> Mapping[TopicPartition, int]:
         lags = {}
@@ -105,15 +109,8 @@ class LocalConsumer:
     async def give_away(self, partitions: frozenset[TopicPartition]) -> None:
         for source in partitions:
             self._unfollow(self._log.partition(source).id)
-        await self.delivery.revoke(partitions, self._commit)
-
-    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        group = self.group
-        assert group is not None  # noqa: S101 - only members of a group have offsets
-        try:
-            await self._log.commit(group, offsets)
-        except LogUnavailable as error:
-            logger.warning("offsets not committed; the records are read again", group=group.name, error=str(error))
+        if self._commits is not None:
+            await self.delivery.revoke(partitions, self._commits.last)
 
     def _follow(self, partition: Partition, offset: int) -> None:
         self._partitions[partition.id] = partition
