@@ -4,21 +4,28 @@ Parts are listed in the order they start; they stop in the reverse one: first th
 closes. Each service is imported only when it is assembled, so a replica needs its own extra and no other.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
+from starlette.applications import Starlette
 
-from services.runtime.accounts import DemoAccounts, Secrets
+from services.runtime.accounts import Secrets, ensure_demo_accounts
 from services.runtime.auth import Auth
+from services.runtime.clock import now_ms
 from services.runtime.health import health_routes
 from services.runtime.http import HttpServer
 from services.runtime.lifecycle import Part, StartFailed
-from services.runtime.log import EventLog
 from services.runtime.metrics import Metrics
 from services.runtime.settings import Settings, WrongSetting
 from services.runtime.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from services.ingest.app import Ingest
+    from services.runtime.log.kafka import KafkaLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,30 @@ class Embedded:
 
     parts: list[Part]
     http: HttpServer
+    edge: Ingest
     demo_password: str
     show_password: bool
+
+
+class DemoData:
+    """Accounts and a lecture to begin with, made where they are missing."""
+
+    name = "demo data"
+
+    def __init__(self, store: SqliteStore, auth: Auth, password: str) -> None:
+        self._store = store
+        self._auth = auth
+        self._password = password
+
+    async def start(self) -> None:
+        from services.ingest.rest.lectures import ensure_demo_lecture
+
+        await ensure_demo_accounts(self._store, self._auth, self._password)
+        await ensure_demo_lecture(self._store, now_ms())
+
+    async def stop(self) -> None: ...
+
+    async def check(self) -> None: ...
 
 
 def page_index() -> Path:
@@ -55,36 +84,39 @@ def embedded(settings: Settings) -> Embedded:
 
     data = _data_directory(settings)
     secrets = Secrets.load(data, settings)
-    auth, metrics = Auth(secrets.jwt_secret), Metrics()
+    auth, metrics = _auth(settings, secrets.jwt_secret), Metrics()
     log, store = LocalLog(data / "log.sqlite"), SqliteStore(data / "store.sqlite")
     services: list[Part] = [
         build_sink(settings, log, store, metrics),
         build_recorder(settings, log, metrics),
         build_analyzer(settings, log, metrics),
     ]
-    edge = build_ingest(settings, log, store, auth, metrics, routers=_routers(settings, store), parts=[log, store, *services])
+    edge = build_ingest(
+        settings, log, store, auth, metrics, routers=_routers(settings, store), parts=[log, store, *services]
+    )
     http = HttpServer(edge.asgi, settings.host, settings.port)
-    demo = DemoAccounts(store, auth, secrets.demo_password)
+    demo = DemoData(store, auth, secrets.demo_password)
     return Embedded(
         parts=[log, store, demo, *services, http, edge],
         http=http,
+        edge=edge,
         demo_password=secrets.demo_password,
         show_password=secrets.demo_password_is_new,
     )
 
 
 def ingest(settings: Settings) -> Replica:
-    """The edge; it also answers the REST calls of the recorder and the sink, which need only the store and the files."""
+    """The edge; it also answers the REST calls of the recorder and the sink (docs/decisions/0007-edge-answers-rest.md)."""
     from services.ingest.app import build_app
 
     log, store, metrics = _cluster_log(settings), _store(settings), Metrics()
-    auth = Auth(_cluster_secret(settings))
+    auth = _auth(settings, _cluster_secret(settings))
     edge = build_app(settings, log, store, auth, metrics, routers=_routers(settings, store), parts=[log, store])
     http = HttpServer(edge.asgi, settings.host, settings.port)
-    accounts: list[Part] = []
+    demo: list[Part] = []
     if settings.demo_password is not None:
-        accounts.append(DemoAccounts(store, auth, settings.demo_password.get_secret_value()))
-    return Replica("ingest", [log, store, *accounts, http, edge], http)
+        demo.append(DemoData(store, auth, settings.demo_password.get_secret_value()))
+    return Replica("ingest", [log, store, *demo, http, edge], http)
 
 
 def analyzer(settings: Settings) -> Replica:
@@ -109,7 +141,7 @@ def sink(settings: Settings) -> Replica:
 
 
 def _replica(name: str, settings: Settings, metrics: Metrics, ground: list[Part], service: Part) -> Replica:
-    health = FastAPI(title=f"rapt {name}", routes=health_routes([*ground, service], metrics), openapi_url=None)
+    health = Starlette(routes=health_routes([*ground, service], metrics))
     http = HttpServer(health, settings.host, settings.port)
     return Replica(name, [*ground, http, service], http)
 
@@ -121,7 +153,7 @@ def _routers(settings: Settings, store: SqliteStore) -> list[APIRouter]:
     return [recordings(settings, store), queries(store)]
 
 
-def _cluster_log(settings: Settings) -> "KafkaLog":
+def _cluster_log(settings: Settings) -> KafkaLog:
     from services.runtime.log.kafka import KafkaLog
 
     if settings.kafka_bootstrap_servers is None:
@@ -129,6 +161,14 @@ def _cluster_log(settings: Settings) -> "KafkaLog":
             "KAFKA_BOOTSTRAP_SERVERS: not set; wanted host:port of a broker. `rapt up` runs everything without one"
         )
     return KafkaLog(settings.kafka_bootstrap_servers)
+
+
+def _auth(settings: Settings, secret: str) -> Auth:
+    if settings.jwt_jwks_url is None:
+        return Auth(secret)
+    from services.runtime.issuer import JwksIssuer
+
+    return Auth(secret, JwksIssuer(settings.jwt_jwks_url))
 
 
 def _cluster_secret(settings: Settings) -> str:
@@ -148,5 +188,7 @@ def _data_directory(settings: Settings) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StartFailed(f"cannot make the data directory {path}: {error.strerror}; choose another with --data") from None
+        raise StartFailed(
+            f"cannot make the data directory {path}: {error.strerror}; choose another with --data"
+        ) from None
     return path

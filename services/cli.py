@@ -88,7 +88,9 @@ def demo(
     host: Host = None,
     port: Port = None,
     data: Data = None,
-    seconds: Annotated[float | None, typer.Option("--for", help="Stop after so many seconds and judge the result.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--for", help="Stop after so many seconds and judge the result.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Like `up`, with four drawn students who stream through the real WebSocket."""
@@ -178,7 +180,9 @@ def topics(as_json: Json = False) -> None:
 
     settings = _settings(None, None, None)
     if settings.kafka_bootstrap_servers is None:
-        raise WrongSetting("KAFKA_BOOTSTRAP_SERVERS: not set; wanted host:port of a broker (the local log needs no topics)")
+        raise WrongSetting(
+            "KAFKA_BOOTSTRAP_SERVERS: not set; wanted host:port of a broker (the local log needs no topics)"
+        )
     reports = _run(ensure_topics(settings.kafka_bootstrap_servers))
     if as_json:
         out.print_json(json.dumps([{"topic": each.name, "state": each.state, "drift": each.drift} for each in reports]))
@@ -269,9 +273,13 @@ def _welcome(embedded: assembly.Embedded) -> None:
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run on uvloop where it is installed."""
-    try:
-        from uvloop import new_event_loop as loop_factory
-    except ImportError:
-        loop_factory = asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(work)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop

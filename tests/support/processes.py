@@ -62,6 +62,12 @@ class RaptProcess:
         """SIGTERM; returns the exit code."""
         return self._end(signal.SIGTERM)
 
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise AssertionError(f"rapt {self.command} is not running")
+        return self._process.pid
+
     def log(self) -> str:
         return self.output.read_text(errors="replace")[-6000:]
 

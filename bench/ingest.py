@@ -1,0 +1,119 @@
+"""CPU per frame of `rapt ingest` beside a bare websockets + aiokafka loop, on the same Kafka, with the same frames."""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import psutil
+
+from bench.frames import drawn_frames
+from bench.result import Claim
+from bench.wire import stream
+from tests.support.kafka import running_kafka
+from tests.support.processes import PASSWORD, RaptProcess, free_port
+
+SESSIONS = 10
+FPS = 20.0
+WARM_UP = 50
+FRAMES = 400
+STUDENTS = ("student", "student2", "student3", "student4")
+
+
+def run() -> list[Claim]:
+    with tempfile.TemporaryDirectory() as folder, running_kafka(Path(folder) / "kafka") as kafka:
+        bare_ms = _bare(kafka.bootstrap_servers)
+        rapt_ms = _rapt(Path(folder) / "rapt", kafka.bootstrap_servers)
+    return [
+        Claim(
+            "ingest CPU per frame ÷ bare websockets + aiokafka",
+            rapt_ms / bare_ms,
+            "×",
+            "at most",
+            1.5,
+            f"{rapt_ms * 1000:.0f} µs",
+            f"{bare_ms * 1000:.0f} µs",
+        )
+    ]
+
+
+def _bare(bootstrap_servers: str) -> float:
+    port = free_port()
+    server = subprocess.Popen([sys.executable, "-m", "bench.bare_ingest", str(port), bootstrap_servers])
+    try:
+        _wait_for_port(port)
+
+        async def one(_: int, count: int) -> None:
+            await stream(f"ws://127.0.0.1:{port}", {}, drawn_frames(), count, FPS)
+
+        return _cpu_ms_per_frame(server.pid, one)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _rapt(data: Path, bootstrap_servers: str) -> float:
+    ingest = RaptProcess("ingest", data, {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "LOG_LEVEL": "warning"})
+    ingest.start()
+    try:
+        with httpx.Client(base_url=f"{ingest.url}/api") as api:
+
+            async def one(number: int, count: int) -> None:
+                student = STUDENTS[number % len(STUDENTS)]
+                url, start = open_session(api, student, ingest.url)
+                await stream(url, start, drawn_frames(), count, FPS)
+
+            return _cpu_ms_per_frame(ingest.pid, one)
+    finally:
+        ingest.terminate()
+
+
+def open_session(api: httpx.Client, student: str, url: str, *, record: bool = False) -> tuple[str, dict[str, object]]:
+    """A new session's WebSocket address with its token, and the message that starts it."""
+    login = api.post("/login", json={"username": student, "password": PASSWORD}).raise_for_status().json()
+    consent = {"version": "1", "analysis": True, "recording": record, "emotion": False, "live_view": False}
+    session = (
+        api.post(
+            "/sessions",
+            json={"lecture_code": "DEMO", "record": record, "consent": consent},
+            headers={"Authorization": f"Bearer {login['access_token']}"},
+        )
+        .raise_for_status()
+        .json()
+    )
+    start: dict[str, object] = {
+        "type": "start_video_session",
+        "studentId": login["user"]["user_id"],
+        "lectureCode": "DEMO",
+        "frameWidth": 320,
+        "frameHeight": 240,
+        "fps": 10,
+    }
+    return f"{url.replace('http', 'ws', 1)}{session['stream_url']}?token={session['stream_token']}", start
+
+
+def _cpu_ms_per_frame(pid: int, one: Callable[[int, int], Awaitable[None]]) -> float:
+    """Milliseconds of CPU of the process per frame, of `SESSIONS` streams at `FPS`, after a warm-up."""
+
+    async def all_sessions(count: int) -> None:
+        await asyncio.gather(*(one(number, count) for number in range(SESSIONS)))
+
+    asyncio.run(all_sessions(WARM_UP))
+    process = psutil.Process(pid)
+    before = process.cpu_times()
+    asyncio.run(all_sessions(FRAMES))
+    after = process.cpu_times()
+    return 1000 * (after.user + after.system - before.user - before.system) / (SESSIONS * FRAMES)
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if any(c.laddr.port == port and c.status == "LISTEN" for c in psutil.net_connections("tcp")):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"nothing listens on port {port}")
