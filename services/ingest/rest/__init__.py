@@ -1,0 +1,1 @@
+"""The REST API of accounts, lectures and sessions, under `/api`."""

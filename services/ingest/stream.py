@@ -1,0 +1,159 @@
+"""One session on this replica: its numbers and clock, its way into the log, the socket that it has at the moment.
+
+It outlives its sockets: a client that comes back goes on where it was.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Callable
+
+from schemas.events import SessionTotals
+from schemas.frames import FrameHeaders, Kind
+from schemas.sessions import EndReason, SessionEnd, SessionStart
+from schemas.topics import FRAMES
+from schemas.wire import CLOSE_REPLACED, RecordingMessage, StartVideoSession
+from services.ingest.protocol import MAX_SEQ, SEQ_BLOCK, Accepted, Limits, Protocol, StreamState
+from services.ingest.publisher import Publisher
+from services.ingest.sessions import Sessions, begin
+from services.ingest.socket import Socket
+from services.runtime.log import EventLog
+from services.runtime.metrics import Metrics
+from services.runtime.store import Document
+
+CLAIM_ATTEMPTS = 3
+
+
+class Taken(Exception):
+    """Another replica streams this session by now."""
+
+
+class Stream:
+    def __init__(
+        self,
+        document: Document,
+        log: EventLog,
+        sessions: Sessions,
+        metrics: Metrics,
+        limits: Limits,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.session_id: str = document["_id"]
+        self.lecture_code: str = document["lecture_code"]
+        self.connection: str | None = document["connection"]
+        self.state = StreamState(document["seq_reserved"], limits.credit)
+        self.known_from_the_start = document["state"] == "created"
+        self.record: bool = document["record"]
+        self.landmarks = False
+        self.frames = 0
+        self.last_frame_at_ms = now_ms()
+        self.socket: Socket | None = None
+        self.protocol: Protocol | None = None
+        self.claiming = False
+        self.ending = False
+        self.recording_id: str | None = None
+        self.recording_active = False
+        self.totals: asyncio.Future[SessionTotals] = asyncio.get_running_loop().create_future()
+        self.publisher = Publisher(
+            log,
+            self.session_id,
+            reserved=document["seq_reserved"],
+            reserve=self._reserve,
+            on_acked=self._acked,
+            on_trouble=self._trouble,
+        )
+        self._sessions = sessions
+        self._now_ms = now_ms
+        self._frames_in = metrics.frames_in
+        self._capture_log = metrics.stage_seconds.labels("capture_log")
+        trace_id = hashlib.blake2b(self.session_id.encode(), digest_size=16).hexdigest()
+        template = FrameHeaders(self.session_id, "frame", 0, 0, 0).encode()
+        self._headers = {**template, "schema": FRAMES.schema, "traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+
+    def take(self, socket: Socket, protocol: Protocol) -> None:
+        """Give the stream to a new socket; the one it had is told and closed."""
+        self.release("a newer connection took this session")
+        self.socket, self.protocol = socket, protocol
+
+    def release(self, reason: str) -> None:
+        """Tell the socket, if there is one, that the session went elsewhere."""
+        if self.socket is not None:
+            self.socket.error("replaced", reason, fatal=True)
+            self.socket.close(CLOSE_REPLACED, reason)
+        self.socket = self.protocol = None
+
+    async def claim(self, message: StartVideoSession) -> SessionStart | None:
+        """Note in the store that this replica streams the session now; None when it has ended.
+
+        Raises `sessions.Mismatch`, `StoreUnavailable`, and `Taken` when others claim it again and again."""
+        connection = secrets.token_hex(8)
+        self.claiming = True
+        try:
+            for _ in range(CLAIM_ATTEMPTS):
+                before = await self._sessions.get(self.session_id)
+                if before is None or before["state"] == "ended":
+                    return None
+                start = begin(before, message, self._now_ms())
+                claimed = await self._sessions.claim(before, start, connection, self._now_ms())
+                if claimed is None:
+                    continue
+                if before["connection"] != self.connection:
+                    # Somebody else streamed meanwhile: what was used of the reserved numbers is not known here.
+                    self.state.first_free_seq = before["seq_reserved"] + 1
+                self.connection = connection
+                self.state.reserved = self.publisher.reserved = claimed["seq_reserved"]
+                return start
+            raise Taken(self.session_id)
+        finally:
+            self.claiming = False
+
+    async def begin(self, start: SessionStart) -> None:
+        """Tell the log that the session starts, or goes on; returns once it knows."""
+        self.record = start.record
+        self.landmarks = start.landmarks
+        self.last_frame_at_ms = self._now_ms()
+        await self.publisher.record(self._control_headers("start", self.state.next_seq), start.encode())
+
+    async def frame(self, frame: Accepted) -> None:
+        """Into the log; waits while it has no room."""
+        self.last_frame_at_ms = frame.received_at_ms
+        headers = self._headers.copy()
+        headers["seq"] = str(frame.seq)
+        headers["captured_at_ms"] = str(frame.captured_at_ms)
+        headers["received_at_ms"] = str(frame.received_at_ms)
+        await self.publisher.publish(frame.seq, frame.jpeg, headers)
+
+    async def end(self, reason: EndReason, now_ms: int) -> None:
+        """Tell the log that the session is over, behind its last frame; returns once it knows."""
+        self.ending = True
+        last_seq = self.state.last_seq if self.state.last_seq >= 0 else None
+        end = SessionEnd(session_id=self.session_id, reason=reason, ended_at_ms=now_ms, last_seq=last_seq)
+        await self.publisher.record(self._control_headers("end", last_seq or 0), end.encode())
+
+    def show_recording(self) -> None:
+        if self.socket is not None:
+            self.socket.control(RecordingMessage(enabled=self.record, active=self.recording_active))
+
+    def _control_headers(self, kind: Kind, seq: int) -> dict[str, str]:
+        now_ms = self._now_ms()
+        return {**self._headers, **FrameHeaders(self.session_id, kind, min(seq, MAX_SEQ), now_ms, now_ms).encode()}
+
+    def _acked(self, seq: int, frames: int) -> None:
+        self.frames += frames
+        self._frames_in.inc(frames)
+        if self.socket is not None:
+            self.socket.ack(seq)
+        self._capture_log.observe(max(0, self._now_ms() - self.last_frame_at_ms) / 1000)
+
+    def _trouble(self, text: str) -> None:
+        if self.socket is not None:
+            self.socket.error("unavailable", text)
+
+    async def _reserve(self, seq: int) -> int:
+        reserved = min(MAX_SEQ, seq + SEQ_BLOCK - 1)
+        if self.connection is None or not await self._sessions.reserve(self.session_id, self.connection, reserved):
+            self.publisher.close()
+            self.release("another connection took this session")
+            raise Taken(self.session_id)
+        self.state.reserved = reserved
+        return reserved
