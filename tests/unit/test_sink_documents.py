@@ -1,0 +1,167 @@
+"""Records as documents, and a recording's way through its events."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import examples, topics
+from schemas.events import RecordingEvent
+from services.runtime.deadletters import Malformed
+from services.runtime.store import Document
+from services.runtime.store.collections import BY_NAME
+from services.sink.documents import TOPICS, Merge, Put, parse
+from services.sink.recordings import merge
+
+
+@pytest.mark.parametrize(
+    ("topic", "collection", "key"),
+    [
+        (topics.METRICS, "metrics", "s-7f3a:17"),
+        (topics.STATUS, "status", "s-7f3a:17"),
+        (topics.PREDICTIONS, "predictions", "s-7f3a:0"),
+        (topics.SIGNALS, "signals", "s-7f3a:heart_rate:1760000001000"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_an_event_is_a_document_under_its_natural_key(topic: topics.Topic, collection: str, key: str) -> None:
+    assert not isinstance(topic.example, bytes)
+    write = parse(topic.name, topic.example.encode())
+    assert write == Put(collection, {"_id": key, **topic.example.model_dump(mode="json")})
+    fields = {field for index in BY_NAME[collection].indexes for field in index.fields}
+    assert fields <= topic.example.model_dump().keys()
+
+
+def test_a_recordings_event_is_merged() -> None:
+    assert parse(topics.RECORDINGS.name, examples.RECORDING.encode()) == Merge(examples.RECORDING)
+
+
+def test_every_topic_of_the_sink_has_a_reader() -> None:
+    for topic in TOPICS:
+        assert not isinstance(topic.example, bytes)
+        assert parse(topic.name, topic.example.encode())
+
+
+@pytest.mark.parametrize(
+    ("topic", "value", "reason"),
+    [
+        ("metrics", b"", "Invalid JSON"),
+        ("metrics", b"\xff\xd8\xff", "Invalid JSON"),
+        ("metrics", b"[]", "value: "),
+        ("metrics", b'{"session_id": "s"}', "seq: Field required"),
+        ("status", b'{"session_id": "../../etc"}', "session_id: String should match"),
+        ("recordings", b'{"kind": "vanished"}', "kind: "),
+        ("frames", b"{}", "'frames' have no place"),
+    ],
+)
+def test_a_malformed_record_says_what_is_wrong(topic: str, value: bytes, reason: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        parse(topic, value)
+    assert reason in str(caught.value)
+
+
+def test_fields_of_a_newer_producer_are_left_out() -> None:
+    value = json.dumps({**examples.SIGNAL.model_dump(), "mood": "good"}).encode()
+    assert parse("signals", value) == parse("signals", examples.SIGNAL.encode())
+
+
+def test_a_number_that_is_none_becomes_null() -> None:
+    value = json.dumps({**examples.METRICS.model_dump(mode="json"), "mar": float("nan")}).encode()
+    write = parse("metrics", value)
+    assert isinstance(write, Put)
+    assert write.document["mar"] is None
+    json.dumps(write.document, allow_nan=False)
+
+
+# --- recordings ---
+
+KINDS = ("started", "segment", "completed", "failed", "deleted")
+
+
+def event(kind: str, at_ms: int, **fields: object) -> RecordingEvent:
+    return RecordingEvent.model_validate(
+        {
+            "recording_id": "r-1",
+            "session_id": "s-1",
+            "student_id": "ada",
+            "lecture_code": "PHYS",
+            "started_at_ms": 0,
+            "kind": kind,
+            "at_ms": at_ms,
+            **fields,
+        }
+    )
+
+
+def after(*events: RecordingEvent) -> Document:
+    document: Document | None = None
+    for each in events:
+        document = merge(document, each)
+    assert document is not None
+    return document
+
+
+def test_a_whole_recording() -> None:
+    document = after(
+        event("started", 0, width=320, height=240),
+        event("segment", 2_000, frame_count=20, last_seq=19),
+        event("segment", 4_000, frame_count=40, last_seq=39),
+        event("completed", 5_000, frame_count=45, last_seq=44, filename="ada.mp4", sha256="00"),
+    )
+    assert document["_id"] == "r-1"
+    assert document["status"] == "completed"
+    assert (document["frame_count"], document["last_seq"], document["width"]) == (45, 44, 320)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "status"),
+    [
+        ("started", "recording"),
+        ("started segment", "recording"),
+        ("segment started", "recording"),
+        ("completed segment started", "completed"),
+        ("failed segment", "failed"),
+        ("failed completed", "completed"),
+        ("completed failed", "failed"),
+        ("completed deleted completed failed segment", "deleted"),
+    ],
+)
+def test_a_recording_never_goes_back(kinds: str, status: str) -> None:
+    assert after(*(event(kind, at_ms) for at_ms, kind in enumerate(kinds.split())))["status"] == status
+
+
+def test_an_earlier_ending_does_not_replace_a_later_one() -> None:
+    assert after(event("completed", 9), event("failed", 5))["status"] == "completed"
+
+
+def test_an_event_behind_changes_nothing() -> None:
+    document = after(event("completed", 9))
+    assert merge(document, event("segment", 10)) is document
+    assert merge(document, event("completed", 8)) is document
+
+
+def test_the_error_belongs_to_the_last_event() -> None:
+    assert after(event("failed", 1, error="disk full"))["error"] == "disk full"
+    assert after(event("failed", 1, error="disk full"), event("completed", 2))["error"] is None
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 5), st.none() | st.integers(0, 3)), min_size=1),
+    st.integers(0, 20),
+)
+def test_reading_events_again_from_anywhere_changes_nothing(
+    drawn: list[tuple[str, int, int | None]], again_from: int
+) -> None:
+    # The recorder's clock does not run back, so its events come in order of time.
+    events = [event(kind, at_ms, frame_count=frames) for kind, at_ms, frames in sorted(drawn, key=lambda each: each[1])]
+    document = after(*events)
+    assert after(*events, *events[again_from:]) == document
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 5)), min_size=1))
+def test_the_rank_never_falls(drawn: list[tuple[str, int]]) -> None:
+    ranks = {"recording": 0, "completed": 1, "failed": 1, "deleted": 2}
+    events = [event(kind, at_ms) for kind, at_ms in drawn]
+    seen = [ranks[after(*events[: n + 1])["status"]] for n in range(len(events))]
+    assert seen == sorted(seen)
