@@ -47,7 +47,7 @@ export class ScrollingChart {
         height: options.height,
         legend: { show: false },
         cursor: { show: false },
-        padding: [10, 8, 0, 0],
+        padding: [10, options.axes.length > 1 ? 0 : 22, 0, 0],
         scales: {
           x: { time: false },
           ...Object.fromEntries(

@@ -23,7 +23,7 @@ export class ClassChart {
     this.element = h(
       "section",
       { class: "class-charts" },
-      h("div", { class: "card chart-card" }, h("div", { class: "chart-top" }, h("h2", {}, "Mean engagement")), this.meanHost),
+      h("div", { class: "card chart-card" }, h("div", { class: "chart-top" }, h("h2", {}, "Mean engagement"), h("p", { class: "legend" }, "of all who can be measured")), this.meanHost),
       h(
         "div",
         { class: "card chart-card" },

@@ -61,7 +61,7 @@ export const ROWS: Row[] = [
     label: "Gaze",
     value: ({ metrics }) => gazeWords(metrics.gaze, "own"),
     detail: ({ metrics }) =>
-      `${sideways(metrics.gaze_h, 2, "")}, ${updown(metrics.gaze_v, 2, "")}`,
+      `${sideways(metrics.gaze_h, 2, "")}, ${updown(negative(metrics.gaze_v), 2, "")}`,
   },
   {
     id: "head",
@@ -89,6 +89,11 @@ export const ROWS: Row[] = [
 
 function abs(value: number | null): number | null {
   return value === null ? null : Math.abs(value);
+}
+
+/** Of gaze, up is positive; of the head's pitch, down. */
+function negative(value: number | null): number | null {
+  return value === null ? null : -value;
 }
 
 /** Positive is image right, which is the person's left. */
@@ -182,7 +187,7 @@ export class Measures {
           h("div", { class: "part" }, h("span", { class: "part-name" }, partLabel(name)), h("span", { class: "part-track", "aria-hidden": "true" }, each.bar), each.text),
         );
       }
-      each.bar.style.inlineSize = `${Math.min(1, Math.max(0, share / PART_FULL)) * 100}%`;
+      each.bar.style.inlineSize = `${Math.min(1, Math.max(0, share / (PART_MOST[name] ?? UNKNOWN_PART_MOST))) * 100}%`;
       setText(each.text, percent(share));
     }
     if (parts === null) {
@@ -194,5 +199,6 @@ export class Measures {
   }
 }
 
-/** A part's bar is full at this share of engagement. */
-const PART_FULL = 0.5;
+/** What each part can give at most: its bar is full there. Parts that this page does not know yet share one scale. */
+const PART_MOST: Record<string, number> = { presence: 0.3, eyes: 0.25, gaze: 0.2, head: 0.25 };
+const UNKNOWN_PART_MOST = 0.3;

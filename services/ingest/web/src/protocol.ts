@@ -6,11 +6,14 @@
  * counted. After a lost connection the kept ones are sent again with the numbers they have; new ones go on from there.
  */
 import { backoffMs } from "./backoff";
-import { CLOSE, type ProcessingEndedAck, type ServerMessage, type StartVideoSession } from "./messages";
+import { CLOSE, type ProcessingEndedAck, type ProcessingError, type ServerMessage, type StartVideoSession } from "./messages";
 
 /** No answer for so long means that the connection is gone, even if nobody said so. */
 export const SILENCE_MS = 15_000;
 const FIRST_CREDIT = 1;
+const CLOSE_TRY_AGAIN = 1013;
+/** What a browser says when a connection broke without a word. */
+const CLOSE_ABNORMAL = 1006;
 
 export interface Frame {
   seq: number;
@@ -57,6 +60,7 @@ export class StreamProtocol {
   private attempt = 0;
   private heardAtMs = 0;
   private stopWanted = false;
+  private stopSent = false;
   private fatal: string | null = null;
   private totals: ProcessingEndedAck | null = null;
 
@@ -121,7 +125,7 @@ export class StreamProtocol {
       }
       case "processing_error":
         if (message.fatal) this.fatal = message.error;
-        return [deliver];
+        return this.phase === "starting" ? [deliver, ...this.startFailed(message)] : [deliver];
       case "processing_ended_ack":
         this.totals = message;
         return [deliver, { do: "close" }, ...this.finish({ why: "stopped", totals: message })];
@@ -163,7 +167,7 @@ export class StreamProtocol {
     const expecting = this.phase === "connecting" || this.phase === "starting" || this.phase === "stopping";
     const waitsForAck = this.phase === "live" && this.sentOfKept > 0;
     if ((!expecting && !waitsForAck) || nowMs - this.heardAtMs < SILENCE_MS) return [];
-    return [{ do: "close" }, ...this.closed(1006, "")];
+    return [{ do: "close" }, ...this.closed(CLOSE_ABNORMAL, "")];
   }
 
   /** The student ends the session. What is kept is sent first; without a connection the REST API ends it. */
@@ -178,8 +182,15 @@ export class StreamProtocol {
     return [{ do: "close" }, { do: "end_by_api" }, ...this.finish({ why: "stopped", totals: null })];
   }
 
+  /** The start itself was not taken: when the server lacks something it is tried again, a refusal stands. */
+  private startFailed({ code, error }: ProcessingError): Action[] {
+    if (code === "unavailable") return [{ do: "close" }, ...this.closed(CLOSE_TRY_AGAIN, "")];
+    return [{ do: "close" }, ...this.finish({ why: "refused", detail: error })];
+  }
+
   private stopNow(): Action[] {
-    if (!this.stopWanted || this.sentOfKept < this.kept.length) return [];
+    if (!this.stopWanted || this.stopSent || this.sentOfKept < this.kept.length) return [];
+    this.stopSent = true;
     return [{ do: "send_text", text: JSON.stringify({ type: "stop_video_session" }) }];
   }
 

@@ -37,7 +37,7 @@ export class Setup {
         "fieldset",
         {},
         h("legend", {}, "What you agree to"),
-        consentLine(this.analysis, "Measure my attention", "Needed. Pictures are analyzed and then dropped; the numbers are kept."),
+        consentLine(this.analysis, "Measure my attention", "Needed. The numbers are kept; the pictures are gone within an hour."),
         consentLine(this.recording, "Record a video", "You find it here afterwards and can download it."),
         consentLine(this.liveView, "Show a small live picture to my instructor", "Otherwise a drawn face stands in for you."),
       ),

@@ -24,7 +24,7 @@ export class Stage {
   readonly video = h("video", { muted: true, playsinline: true, autoplay: true, "aria-label": "Your own picture, mirrored" });
   private readonly canvas = h("canvas", { class: "overlay", "aria-hidden": "true" });
   private readonly phasePill = h("span", { class: "pill", id: "phase" }, PHASE_WORDS.idle);
-  private readonly recordingPill = h("span", { class: "pill recording", hidden: true }, "Recording");
+  private readonly recordingPill = h("span", { class: "pill rec", hidden: true }, "Recording");
   private readonly pace = h("span", { class: "soft pace" });
   private readonly drawing = h("input", { type: "checkbox", id: "show-overlay", checked: true });
   private readonly stopButton: HTMLButtonElement;

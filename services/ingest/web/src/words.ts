@@ -142,7 +142,7 @@ export function endingWords(ending: Ending): Told | null {
     case "refused":
       return {
         title: "The server has closed the connection",
-        advice: `${ending.detail ?? "Too many pictures could not be read"}. Start again, perhaps with a smaller picture.`,
+        advice: `It said: ${ending.detail ?? "too many pictures could not be read"}. Start again; if it happens again, reload the page.`,
       };
   }
 }
