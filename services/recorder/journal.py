@@ -47,6 +47,8 @@ class Journal:
         folder = open_folder(recordings_dir, recording_id)
         manifest = read_manifest(recordings_dir, recording_id)
         if manifest is None:
+            if folder.exists():  # nothing in it counts: it was never begun, or its deletion was cut short
+                disk.remove(folder)
             return None
         known = {segment.filename for segment in manifest.segments} | {MANIFEST}
         for path in folder.iterdir():

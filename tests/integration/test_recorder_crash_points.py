@@ -1,0 +1,177 @@
+"""A session is killed at every single thing that it does to the disk or to the log, and resumed: nothing is lost."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from schemas.events import RecordingEvent
+from services.recorder.archive import Archive
+from services.recorder.disk import Disk
+from services.recorder.encoder import PyavEncoder
+from services.recorder.session import Session, Tools
+from services.recorder.verify import recorded_seqs
+from services.runtime.log import Record
+from services.runtime.log.offsets import OffsetTracker
+from services.runtime.metrics import Metrics
+from tests.support.recordings import numbers_in, records_of, start_of
+
+SEQS = [*range(25), *range(28, 50)]
+BATCH = 6
+
+
+class Killed(BaseException):
+    """No `except Exception` holds it, as nothing holds kill -9."""
+
+
+class Fate:
+    """Counts what is done, and kills at one of these deeds: before it, or with half of it done."""
+
+    def __init__(self, kill_at: int | None) -> None:
+        self._kill_at = kill_at
+        self.deeds = 0
+
+    def deed(self, half: Callable[[], object] = lambda: None) -> None:
+        self.deeds += 1
+        if self.deeds == self._kill_at:
+            half()
+            raise Killed
+
+
+class MortalDisk(Disk):
+    def __init__(self, fate: Fate) -> None:
+        self._fate = fate
+
+    def make_folder(self, folder: Path) -> None:
+        self._fate.deed()
+        super().make_folder(folder)
+
+    def write(self, path: Path, content: bytes) -> None:
+        self._fate.deed(lambda: path.write_bytes(content[: len(content) // 2]))
+        super().write(path, content)
+
+    def append(self, path: Path, content: bytes, valid_bytes: int) -> int:
+        def half() -> None:
+            with path.open("ab") as file:
+                file.write(content[: len(content) // 2])
+
+        self._fate.deed(half)
+        return super().append(path, content, valid_bytes)
+
+    def publish(self, temporary: Path, final: Path) -> None:
+        self._fate.deed()
+        super().publish(temporary, final)
+
+    def remove(self, path: Path) -> None:
+        self._fate.deed()
+        super().remove(path)
+
+
+class Publisher:
+    """Stands in for the log's side; killed before or after an event is in the log."""
+
+    def __init__(self, fate: Fate, events: list[RecordingEvent]) -> None:
+        self._fate = fate
+        self._events = events
+
+    async def event(self, event: RecordingEvent) -> None:
+        self._fate.deed()
+        self._events.append(event)
+        self._fate.deed()
+
+    async def dead_letter(self, record: Record, error: Exception) -> None:
+        raise AssertionError(f"no record here is malformed, but: {error}")
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as threads:
+        yield threads
+
+
+class Life:
+    """A recorder that reads a session's records, dies when fate wants it, and starts again at what was committed."""
+
+    def __init__(self, folder: Path, threads: ThreadPoolExecutor, dev_mode: bool) -> None:
+        self.folder = folder
+        self.events: list[RecordingEvent] = []
+        self._threads = threads
+        self._records = records_of(SEQS, start_of(dev_mode=dev_mode))
+        self._committed = 0
+
+    def live(self, kill_at: int | None = None) -> int:
+        """Read to the end, or to the deed of that number; returns how many deeds there were."""
+        fate = Fate(kill_at)
+        tracker = OffsetTracker(self._committed)
+        tools = Tools(
+            archive=Archive(self.folder, "h264", None, PyavEncoder, MortalDisk(fate)),
+            publisher=Publisher(fate, self.events),  # type: ignore[arg-type]
+            finish=lambda record: tracker.finish(record.offset),
+            threads=self._threads,
+            metrics=Metrics(),
+            now_ms=lambda: 1,
+        )
+        left = self._records[self._committed :]
+        for record in left:
+            tracker.add(record.offset)
+
+        async def read() -> None:
+            tools.archive.prepare()
+            session = Session("s-1", tools)
+            for at in range(0, len(left), BATCH):
+                await session.take(left[at : at + BATCH])
+
+        try:
+            asyncio.run(read())
+        except Killed:
+            pass
+        else:
+            assert kill_at is None or fate.deeds < kill_at
+        self._committed = tracker.committable
+        return fate.deeds
+
+    @property
+    def done(self) -> bool:
+        return self._committed == len(self._records)
+
+
+def test_a_recording_survives_a_kill_at_every_deed(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    deeds = Life(tmp_path / "whole", threads, dev_mode=False).live()
+    assert deeds > 20
+    for kill_at in range(1, deeds + 1):
+        life = Life(tmp_path / str(kill_at), threads, dev_mode=False)
+        life.live(kill_at)
+        life.live()
+        assert life.done, kill_at
+        [file] = life.folder.glob("*.mp4")
+        assert numbers_in(file) == SEQS, kill_at
+        assert recorded_seqs(life.folder, "r-s-1") == SEQS
+        assert life.events[-1].kind == "completed", kill_at
+        assert life.events[-1].filename == file.name
+        assert list((life.folder / "open").iterdir()) == [], kill_at
+
+
+def test_two_kills_are_survived(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    deeds = Life(tmp_path / "whole", threads, dev_mode=False).live()
+    for first in range(1, deeds + 1, 5):
+        life = Life(tmp_path / str(first), threads, dev_mode=False)
+        life.live(first)
+        life.live(4)
+        life.live()
+        [file] = life.folder.glob("*.mp4")
+        assert numbers_in(file) == SEQS, first
+        assert life.done
+
+
+def test_a_dev_mode_session_leaves_nothing_whenever_it_is_killed(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    deeds = Life(tmp_path / "whole", threads, dev_mode=True).live()
+    for kill_at in range(1, deeds + 1):
+        life = Life(tmp_path / str(kill_at), threads, dev_mode=True)
+        life.live(kill_at)
+        life.live()
+        assert life.done, kill_at
+        assert sorted(path.name for path in life.folder.rglob("*")) == ["metadata", "open"], kill_at
+        assert [event.kind for event in life.events][-1] == "deleted", kill_at
+        assert all(event.filename is None for event in life.events)
