@@ -96,21 +96,3 @@ def _document(username: str, display_name: str, role: Role, hashed: str) -> Docu
         "role": role,
         "password_hash": hashed,
     }
-
-
-class DemoAccounts:
-    """Makes the demo accounts when the process starts."""
-
-    name = "demo accounts"
-
-    def __init__(self, store: Store, auth: Auth, password: str) -> None:
-        self._store = store
-        self._auth = auth
-        self._password = password
-
-    async def start(self) -> None:
-        await ensure_demo_accounts(self._store, self._auth, self._password)
-
-    async def stop(self) -> None: ...
-
-    async def check(self) -> None: ...

@@ -9,7 +9,6 @@ from argon2 import PasswordHasher
 from schemas.rest import NewUser
 from services.runtime.accounts import (
     DEMO_ACCOUNTS,
-    DemoAccounts,
     create_user,
     ensure_demo_accounts,
     find_user,
@@ -57,7 +56,7 @@ async def test_what_is_shown_of_an_account_has_no_hash(store: SqliteStore, auth:
 
 
 async def test_the_demo_accounts(store: SqliteStore, auth: Auth) -> None:
-    await DemoAccounts(store, auth, "first password").start()
+    await ensure_demo_accounts(store, auth, "first password")
     users = await store.find("users")
     assert {(user["_id"], user["role"]) for user in users} == {(name, role) for name, _, role in DEMO_ACCOUNTS}
     assert sum(user["role"] == "student" for user in users) == 4

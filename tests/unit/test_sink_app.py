@@ -73,8 +73,11 @@ async def test_every_topic_arrives(log: LocalLog, store: Breakable) -> None:
     sources = (topics.METRICS, topics.STATUS, topics.PREDICTIONS, topics.RECORDINGS, topics.SIGNALS)
     for topic in sources:
         await publish(log, topic, topic.example)
-    for topic in sources:
-        await until(lambda name=topic.name: arrived(store, name, 1))
+
+    async def all_arrived() -> bool:
+        return all([await arrived(store, topic.name, 1) for topic in sources])
+
+    await until(all_arrived)
     await part.stop()
 
 
@@ -93,7 +96,7 @@ async def test_a_malformed_record_becomes_a_dead_letter(log: LocalLog, store: Br
 
         async def revoked(self, partitions: object) -> None: ...
 
-    reader = log.consumer([topics.DEAD_LETTERS], Reader(), group=None)  # type: ignore[arg-type]
+    reader = log.consumer([topics.DEAD_LETTERS], Reader(), group=None)
     await reader.start()
     part = sink(log, store)
     await part.start()
