@@ -1,0 +1,132 @@
+"""The analyzer's composition root."""
+
+import asyncio
+import importlib.util
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from schemas.topics import FRAMES
+from services.analyzer.handlers import FramesHandler
+from services.analyzer.mesh import MediaPipeMesh, MeshFactory, load_mediapipe
+from services.analyzer.scheduler import Scheduler
+from services.analyzer.turn import Turns
+from services.runtime.clock import now_ms
+from services.runtime.lifecycle import StartFailed
+from services.runtime.log import EventLog, LogUnavailable
+from services.runtime.metrics import Metrics
+from services.runtime.settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+GROUP = "analyzer"
+UPKEEP_EVERY_S = 0.5
+MEASURE_LAG_EVERY = 10  # rounds of upkeep
+
+
+def build_app(
+    settings: Settings,
+    log: EventLog,
+    metrics: Metrics,
+    *,
+    mesh_factory: MeshFactory = MediaPipeMesh,
+    clock_ms: Callable[[], int] = now_ms,
+    threads: int | None = None,
+) -> "Analyzer":
+    """`mesh_factory` and `clock_ms` are for tests; `threads` are as many as there are cores."""
+    return Analyzer(settings, log, metrics, mesh_factory, clock_ms, threads or os.cpu_count() or 1)
+
+
+class Analyzer:
+    """Consumes `frames` in group `analyzer`; publishes metrics, status, landmarks, previews and its own snapshots."""
+
+    name = "analyzer"
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: EventLog,
+        metrics: Metrics,
+        mesh_factory: MeshFactory,
+        clock_ms: Callable[[], int],
+        threads: int,
+    ) -> None:
+        self._metrics = metrics
+        self._clock_ms = clock_ms
+        self._load = load_mediapipe if mesh_factory is MediaPipeMesh else None
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="analyzer")
+        # Twice as many turns as threads: while one turn's results are sent, its thread works on another.
+        self._turns_at_once = 2 * threads
+        self._scheduler = Scheduler(
+            stale_after_ms=settings.stale_after_ms,
+            catch_up_ms=int(settings.catch_up_s * 1000),
+            workers=self._turns_at_once,
+        )
+        self._handler = FramesHandler(
+            log,
+            metrics,
+            self._scheduler,
+            Turns(mesh_factory, clock_ms),
+            self._threads,
+            finish=lambda record: self._consumer.finish(record),
+            clock_ms=clock_ms,
+            drain_timeout_s=settings.graceful_timeout_s / 2,
+        )
+        self._consumer = log.consumer([FRAMES], self._handler, group=GROUP)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Join the group at once; MediaPipe loads meanwhile, and the frames wait for it. Raises `StartFailed`."""
+        if self._load is not None and importlib.util.find_spec("mediapipe") is None:
+            raise StartFailed("the analyzer needs MediaPipe, which is not installed; install rapt[analyzer]")
+        self._tasks = [
+            asyncio.create_task(self._analyze(), name="analyzer"),
+            asyncio.create_task(self._keep_up(), name="analyzer-upkeep"),
+        ]
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Halt the intake, drain within half of the graceful time, snapshot, commit, free the trackers."""
+        self._handler.stopping()
+        try:
+            await self._consumer.stop()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._handler.cancel()
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def check(self) -> None:
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                raise RuntimeError(f"{task.get_name()} ended: {task.exception()}")
+        if not self._tasks:
+            raise RuntimeError("not started")
+        if self._handler.delivery.failure is not None:
+            raise self._handler.delivery.failure
+
+    async def _analyze(self) -> None:
+        if self._load is not None:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
+        async with asyncio.TaskGroup() as turns:
+            for _ in range(self._turns_at_once):
+                turns.create_task(self._handler.take_turns(), name="analyzer-turns")
+
+    async def _keep_up(self) -> None:
+        rounds = 0
+        while True:
+            await asyncio.gather(*self._handler.upkeep())
+            oldest_ms = self._scheduler.oldest_received_ms()
+            age_s = 0.0 if oldest_ms is None else max(0, self._clock_ms() - oldest_ms) / 1000
+            self._metrics.consumer_lag_seconds.labels(GROUP).set(age_s)
+            if rounds % MEASURE_LAG_EVERY == 0:
+                try:
+                    lag = await self._consumer.lag()
+                    self._metrics.consumer_lag.labels(GROUP, FRAMES.name).set(sum(lag.values()))
+                except LogUnavailable as error:
+                    logger.warning("lag not measured", error=str(error))
+            rounds += 1
+            await asyncio.sleep(UPKEEP_EVERY_S)

@@ -1,0 +1,60 @@
+"""A video file through the service's own code, offline: for tests and for `rapt evaluate`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+
+from schemas.events import FrameMetrics
+from schemas.frames import FrameHeaders
+from schemas.topics import FRAMES, METRICS
+from services.analyzer.mesh import MediaPipeMesh, MeshFactory
+from services.analyzer.scheduler import Entry
+from services.analyzer.session import SessionState
+from services.analyzer.turn import Subject, Turns
+from services.runtime.log import Record
+
+
+class UnreadableClip(ValueError):
+    """Not a video that can be decoded."""
+
+
+def clip_frames(path: Path, *, fps: float | None = None, width_px: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Time in the clip (ms) and JPEG of each frame; `fps` thins to at most that rate, `width_px` scales down."""
+    clip = cv2.VideoCapture(str(path))
+    try:
+        source_fps = clip.get(cv2.CAP_PROP_FPS)
+        if not clip.isOpened() or source_fps <= 0:
+            raise UnreadableClip(f"{path} is not a video that can be read")
+        number, due_ms = 0, 0.0
+        while True:
+            there, image = clip.read()
+            if not there:
+                return
+            at_ms = number * 1000 / source_fps
+            number += 1
+            if at_ms + 0.5 < due_ms:
+                continue
+            due_ms += 1000 / fps if fps else 0
+            if width_px is not None and image.shape[1] > width_px:
+                size = (width_px, round(image.shape[0] * width_px / image.shape[1]))
+                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            yield round(at_ms), cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+    finally:
+        clip.release()
+
+
+def analyze_clip(
+    path: Path, *, fps: float | None = None, width_px: int | None = None, mesh_factory: MeshFactory = MediaPipeMesh
+) -> Iterator[FrameMetrics]:
+    """Metrics of every frame, as the service would publish them. Raises `UnreadableClip`."""
+    subject, turns = Subject(SessionState("clip")), Turns(mesh_factory, clock_ms=lambda: 0)
+    try:
+        for seq, (at_ms, jpeg) in enumerate(clip_frames(path, fps=fps, width_px=width_px)):
+            headers = FrameHeaders("clip", "frame", seq, at_ms, at_ms)
+            record = Record(FRAMES.name, 0, seq, "clip", jpeg, headers.encode(), 0)
+            for message in turns.run(subject, [Entry(record, headers)])[0].messages:
+                if message.topic is METRICS:
+                    yield FrameMetrics.decode(message.value)
+    finally:
+        subject.close_mesh()

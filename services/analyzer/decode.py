@@ -1,0 +1,95 @@
+"""JPEG → picture, at the smallest scale that serves the mesh."""
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.frames import BadFrame, check_jpeg
+from services.runtime.deadletters import Malformed
+
+# The mesh looks at 192×192 pixels around one and a half faces: more than 128 px of face are thrown away by it.
+_SERVING_FACE_PX = 128
+# While the face's size is not known: enough for a face of a fifth of the picture's width.
+_SERVING_SIDE_PX = 640
+# cv2.IMREAD_COLOR_RGB (256) spares the conversion and goes with the reduced scales, which it is not documented with.
+_RGB = 256
+_FLAGS = {
+    1: cv2.IMREAD_COLOR | _RGB,
+    2: cv2.IMREAD_REDUCED_COLOR_2 | _RGB,
+    4: cv2.IMREAD_REDUCED_COLOR_4 | _RGB,
+    8: cv2.IMREAD_REDUCED_COLOR_8 | _RGB,
+}
+_PROBE_PX = 96
+_TAIL_BYTES = 1024  # some cameras pad after the end marker
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded frame. `width` and `height` are those of the frame as sent, upright by its EXIF orientation."""
+
+    rgb: NDArray[np.uint8] = field(repr=False)
+    width: int
+    height: int
+
+
+def reduction(width: int, height: int, face_px: float | None) -> int:
+    """By how much to shrink while decoding: 1, 2, 4 or 8. `face_px` is the face's height when last seen."""
+    for factor in (8, 4, 2):
+        if face_px is not None:
+            if face_px / factor >= _SERVING_FACE_PX:
+                return factor
+        elif max(width, height) / factor >= _SERVING_SIDE_PX:
+            return factor
+    return 1
+
+
+def decode(jpeg: bytes, face_px: float | None = None) -> Picture:
+    """Raises `Malformed` for what is not a whole, decodable JPEG within the limits."""
+    try:
+        width, height = check_jpeg(jpeg)
+    except BadFrame as error:
+        raise Malformed(str(error)) from None
+    # A decoder fills what is missing with grey: a guess, and a face may be in it.
+    if b"\xff\xd9" not in jpeg[-_TAIL_BYTES:]:
+        raise Malformed(f"the JPEG ends early, after {len(jpeg)} bytes")
+    rgb = cv2.imdecode(np.frombuffer(jpeg, np.uint8), _FLAGS[reduction(width, height, face_px)])
+    if rgb is None:
+        raise Malformed("the JPEG cannot be decoded")
+    if (rgb.shape[1] > rgb.shape[0]) != (width > height):
+        width, height = height, width  # turned upright
+    return Picture(rgb, width, height)  # type: ignore[arg-type]
+
+
+def probe(picture: Picture, landmarks: NDArray[np.float32]) -> tuple[float, float]:
+    """Blur (variance of the Laplacian; high is sharp) and brightness (mean luma, 0..255) of the face.
+
+    The face's box is brought to 96×96 first, so that the numbers mean the same at every distance and scale.
+    """
+    height, width = picture.rgb.shape[:2]
+    left, top = landmarks[:, :2].min(axis=0).tolist()
+    right, bottom = landmarks[:, :2].max(axis=0).tolist()
+    x0, x1 = max(0, int(left * width)), min(width, int(right * width) + 1)
+    y0, y1 = max(0, int(top * height)), min(height, int(bottom * height) + 1)
+    if x1 - x0 < 2 or y1 - y0 < 2:
+        return 0.0, 0.0
+    face = cv2.resize(picture.rgb[y0:y1, x0:x1], (_PROBE_PX, _PROBE_PX), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
+    _, deviation = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
+    return float(deviation[0, 0]) ** 2, cv2.mean(grey)[0]
+
+
+def preview(picture: Picture, width_px: int = 160) -> bytes:
+    """A small JPEG of the frame."""
+    height_px = max(1, round(width_px * picture.height / picture.width))
+    small = cv2.resize(picture.rgb, (width_px, height_px), interpolation=cv2.INTER_AREA)
+    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 70])
+    return jpeg.tobytes()
+
+
+def landmark_bytes(landmarks: NDArray[np.float32], width: int, height: int) -> bytes:
+    """The `landmarks` topic's value: 478 × (x, y, z) int16, little-endian, in 1/8 px of the frame as sent."""
+    scaled = landmarks * np.array((8 * width, 8 * height, 8 * width), np.float32)
+    eighths: NDArray[np.int16] = np.clip(np.rint(scaled), -32768, 32767).astype("<i2")
+    return eighths.tobytes()

@@ -1,0 +1,134 @@
+"""What one frame's landmarks say by themselves, before any memory: eye and mouth openings, iris, head pose.
+
+Landmarks here are (478, 3) in pixels of the frame as sent: x to the right, y down, z away from the camera at x's scale.
+Left and right are the image's.
+"""
+
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from math import asin, atan2, degrees, hypot
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Six points per eye in the order p1…p6 of Soukupová & Čech (2016), figure 1: corner, two of the upper lid, corner, two
+# of the lower lid. Corners from image left to image right.
+_LEFT_EYE = (33, 160, 158, 133, 153, 144)
+_RIGHT_EYE = (362, 385, 387, 263, 373, 380)
+_LEFT_IRIS, _RIGHT_IRIS = 468, 473
+# Inner lips: corners, then upper and lower in three places.
+_LIPS = (78, 308, 81, 178, 13, 14, 311, 402)
+_FOREHEAD, _CHIN = 10, 152
+_POINTS = np.array((*_LEFT_EYE, *_RIGHT_EYE, _LEFT_IRIS, _RIGHT_IRIS, *_LIPS, _FOREHEAD, _CHIN))
+_EYES_AND_IRISES = slice(0, 14)
+_FACE = 468
+
+Point = list[float]
+
+
+def _neutral() -> NDArray[np.float32]:
+    with as_file(files("services.analyzer") / "data" / "neutral_face.npy") as path:
+        face: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    return np.ascontiguousarray(face.T)
+
+
+_NEUTRAL_T = _neutral()  # (3, 468), centred
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Measures of one frame. Ratios have no unit; `iris_h` and `iris_v` are shares of half the eye's width from its
+    middle, in the head's own frame, positive to image right and up."""
+
+    ear_left: float
+    ear_right: float
+    mar: float
+    iris_h: float
+    iris_v: float
+    yaw_deg: float
+    pitch_deg: float
+    roll_deg: float
+    face_px: float
+
+    @property
+    def ear(self) -> float:
+        """Of both eyes; turned sideways, of the nearer one: the other is foreshortened and its EAR grows."""
+        near_left = _near_left(self.yaw_deg)
+        return near_left * self.ear_left + (1 - near_left) * self.ear_right
+
+
+def measure(landmarks_px: NDArray[np.float32]) -> Geometry:
+    rotation = head_rotation(landmarks_px)
+    yaw, pitch, roll = angles(rotation)
+    chosen = landmarks_px[_POINTS]
+    points: list[Point] = chosen.tolist()
+    # p = R·(head): points as rows times R are in the head's frame, where turning the head leaves the irises in place.
+    eyes: list[Point] = (chosen[_EYES_AND_IRISES] @ rotation).tolist()
+    left_h, left_v = _iris(eyes[0], eyes[3], eyes[12])
+    right_h, right_v = _iris(eyes[6], eyes[9], eyes[13])
+    near_left = _near_left(yaw)
+    return Geometry(
+        ear_left=eye_aspect_ratio(points[0:6]),
+        ear_right=eye_aspect_ratio(points[6:12]),
+        mar=mouth_aspect_ratio(points[14:22]),
+        iris_h=near_left * left_h + (1 - near_left) * right_h,
+        iris_v=near_left * left_v + (1 - near_left) * right_v,
+        yaw_deg=yaw,
+        pitch_deg=pitch,
+        roll_deg=roll,
+        face_px=_distance(points[22], points[23]),
+    )
+
+
+def eye_aspect_ratio(eye: list[Point]) -> float:
+    """Height over width: (|p2−p6| + |p3−p5|) / (2 |p1−p4|). Soukupová & Čech 2016, equation 1. 0 without a width."""
+    width = _distance(eye[0], eye[3])
+    return (_distance(eye[1], eye[5]) + _distance(eye[2], eye[4])) / (2 * width) if width else 0.0
+
+
+def mouth_aspect_ratio(lips: list[Point]) -> float:
+    """Mean height of the inner lips in three places over the distance of their corners. 0 without a width."""
+    width = _distance(lips[0], lips[1])
+    height = _distance(lips[2], lips[3]) + _distance(lips[4], lips[5]) + _distance(lips[6], lips[7])
+    return height / (3 * width) if width else 0.0
+
+
+def head_rotation(landmarks_px: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rotation from the neutral face to this one, (3, 3): Kabsch 1976, over all 468 landmarks.
+
+    The neutral face is centred, so that the landmarks need not be: their mean falls out of the product.
+    """
+    u, _, vt = np.linalg.svd(_NEUTRAL_T @ landmarks_px[:_FACE])
+    if np.linalg.det(u) * np.linalg.det(vt) < 0:
+        vt[2] = -vt[2]
+    rotation: NDArray[np.float32] = (u @ vt).T
+    return rotation
+
+
+def angles(rotation: NDArray[np.float32]) -> tuple[float, float, float]:
+    """Yaw, pitch, roll in degrees, as R = R_yaw · R_pitch · R_roll; signs as in `schemas.events`."""
+    r = rotation.tolist()
+    return (
+        degrees(atan2(-r[0][2], r[2][2])),
+        degrees(asin(max(-1.0, min(1.0, -r[1][2])))),
+        degrees(atan2(-r[1][0], r[1][1])),
+    )
+
+
+def _iris(corner_left: Point, corner_right: Point, iris: Point) -> tuple[float, float]:
+    across_x, across_y = corner_right[0] - corner_left[0], corner_right[1] - corner_left[1]
+    off_x = iris[0] - (corner_left[0] + corner_right[0]) / 2
+    off_y = iris[1] - (corner_left[1] + corner_right[1]) / 2
+    scale = (across_x * across_x + across_y * across_y) / 2  # half the width times the width: normalises twice
+    if not scale:
+        return 0.0, 0.0
+    return (off_x * across_x + off_y * across_y) / scale, (off_x * across_y - off_y * across_x) / scale
+
+
+def _near_left(yaw_deg: float) -> float:
+    """Weight of the image-left eye, 0..1. A face turned to image right shows its image-left side."""
+    return max(0.0, min(1.0, 0.5 + yaw_deg / 40))
+
+
+def _distance(a: Point, b: Point) -> float:
+    return hypot(a[0] - b[0], a[1] - b[1])

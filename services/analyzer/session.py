@@ -1,0 +1,298 @@
+"""One session's state and its step: `(state, observation, now_ms) → (state, what to send)`.
+
+Pure and deterministic: no clock, no I/O, states are immutable. So a step can be tried again, a snapshot can be taken at
+any moment, and a session goes on from it as if nothing had happened.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.events import (
+    FrameMetrics,
+    Gaze,
+    HeadPose,
+    InsufficientReason,
+    Quality,
+    SessionTotals,
+    State,
+    StatusChanged,
+)
+from schemas.sessions import Consent, SessionStart
+from services.analyzer import eyes as eyes_
+from services.analyzer import mouth as mouth_
+from services.analyzer.attention import Attention, engagement_parts, observed_state, settle
+from services.analyzer.directions import GazeCentre, gaze_label, gaze_measurable, head_label, learn_centre
+from services.analyzer.eyes import Eyes, Perclos
+from services.analyzer.geometry import Geometry, measure
+from services.analyzer.mouth import Mouth
+from services.analyzer.quality import insufficient
+
+ANALYZER_VERSION = "1"
+
+# Between two frames further apart than this, or out of order, nothing is assumed to have gone on.
+_LONGEST_STEP_MS = 2000
+_STATUS_DWELL_MS = 300.0  # a label must hold this long before it is told; the state has its own dwell
+_PREVIEW_EVERY_MS = 1000.0
+_FRONTAL_YAW_DEG = 30.0
+_FRONTAL_PITCH_DEG = 20.0
+_CENTRED_YAW_DEG = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One decoded frame. `landmarks_px`: (478, 3) in pixels of the frame as sent; None when there is no face."""
+
+    seq: int
+    captured_at_ms: int
+    received_at_ms: int
+    landmarks_px: NDArray[np.float32] | None = field(default=None, repr=False)
+    blur: float = 0.0
+    brightness: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The discrete status, as sent or about to be."""
+
+    state: State = "unknown"
+    insufficient_reason: InsufficientReason | None = None
+    gaze: Gaze | None = None
+    head_pose: HeadPose | None = None
+    yawning: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """All that the analyzer knows of a session. `clock_ms` runs with the frames' capture times and bridges their jumps.
+
+    Without a `start` (its record is gone from the log) frames are analyzed under the contract's default consent and
+    no status is sent, since nobody knows whose it would be.
+    """
+
+    session_id: str
+    start: SessionStart | None = None
+    ended: bool = False
+    last_seq: int = -1
+    captured_at_ms: int | None = None
+    clock_ms: float = 0.0
+    analyzed: int = 0
+    skipped: int = 0
+    malformed: int = 0
+    face_px: float | None = None
+    preview_at_ms: float | None = None
+    eyes: Eyes = field(default=Eyes())
+    perclos: Perclos = field(default=Perclos())
+    mouth: Mouth = field(default=Mouth())
+    centre: GazeCentre = field(default=GazeCentre())
+    attention: Attention = field(default=Attention())
+    told: Told | None = None
+    about: Told | None = None
+    about_since_ms: float = 0.0
+
+    @property
+    def consent(self) -> Consent:
+        return self.start.consent if self.start else Consent()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a frame leads to. `preview` says that a preview picture is due (if the consent has live view)."""
+
+    metrics: FrameMetrics
+    status: StatusChanged | None
+    preview: bool
+
+
+def begin(state: SessionState, start: SessionStart) -> SessionState:
+    """The session's start, or its repetition when a client reconnects."""
+    return replace(state, start=start)
+
+
+def skip(state: SessionState, seq: int) -> SessionState:
+    """A frame that is left out."""
+    return replace(state, last_seq=seq, skipped=state.skipped + 1, ended=False)
+
+
+def refuse(state: SessionState, seq: int) -> SessionState:
+    """A frame that cannot be read."""
+    return replace(state, last_seq=seq, malformed=state.malformed + 1, ended=False)
+
+
+def end(state: SessionState, now_ms: int) -> tuple[SessionState, StatusChanged | None]:
+    """The last status, with totals; none when the end was seen already or nobody knows whose session it was.
+
+    What remains of the state tells later duplicates from news, and keeps the counters.
+    """
+    if state.ended:
+        return state, None
+    kept = SessionState(
+        state.session_id,
+        state.start,
+        ended=True,
+        last_seq=state.last_seq,
+        captured_at_ms=state.captured_at_ms,
+        clock_ms=state.clock_ms,
+        analyzed=state.analyzed,
+        skipped=state.skipped,
+        malformed=state.malformed,
+        eyes=Eyes(blink_count=state.eyes.blink_count),
+        mouth=Mouth(yawn_count=state.mouth.yawn_count),
+        told=state.told,
+    )
+    totals = SessionTotals(
+        frames=state.analyzed + state.skipped + state.malformed,
+        analyzed=state.analyzed,
+        skipped=state.skipped,
+        blink_count=state.eyes.blink_count,
+        yawn_count=state.mouth.yawn_count,
+        last_seq=state.last_seq if state.last_seq >= 0 else None,
+    )
+    captured_at_ms = state.captured_at_ms
+    if captured_at_ms is None:
+        captured_at_ms = state.start.started_at_ms if state.start else now_ms
+    return kept, _status(state, state.told or Told(), captured_at_ms, now_ms, totals)
+
+
+def step(state: SessionState, seen: Observation, now_ms: int) -> tuple[SessionState, Step]:
+    """Take one frame; `now_ms` is only written down. Frames come with rising seq; the caller leaves out duplicates."""
+    dt_ms = 0.0 if state.captured_at_ms is None else float(seen.captured_at_ms - state.captured_at_ms)
+    eyes, mouth = state.eyes, state.mouth
+    if not 0 <= dt_ms <= _LONGEST_STEP_MS:
+        dt_ms, eyes, mouth = 0.0, eyes_.lose(eyes), mouth_.lose(mouth)
+    clock_ms = state.clock_ms + dt_ms
+    perclos, centre = state.perclos, state.centre
+
+    geometry: Geometry | None = None
+    reason: InsufficientReason | None = "no_face"
+    if seen.landmarks_px is not None:
+        geometry = measure(seen.landmarks_px)
+        reason = insufficient(geometry.face_px, seen.blur, seen.brightness, geometry.yaw_deg, geometry.pitch_deg)
+    gaze_h = gaze_v = engagement = None
+    gaze: Gaze | None = None
+    pose: HeadPose | None = None
+    parts: dict[str, float] | None = None
+    measured = geometry if reason is None else None
+    drowsy = False
+    if measured is None:
+        eyes, mouth = eyes_.lose(eyes), mouth_.lose(mouth)
+    else:
+        yaw_deg, pitch_deg = measured.yaw_deg, measured.pitch_deg
+        mouth = mouth_.see(mouth, measured.mar, clock_ms, dt_ms)
+        frontal = abs(yaw_deg) <= _FRONTAL_YAW_DEG and abs(pitch_deg) <= _FRONTAL_PITCH_DEG
+        ratio_before = eyes.ratio
+        eyes = eyes_.see(
+            eyes, measured.ear, clock_ms, dt_ms, frontal=frontal, mouth_wide=mouth.mar is not None and mouth.mar > 0.35
+        )
+        perclos = eyes_.account(perclos, ratio_before, eyes.ratio or 0.0, dt_ms)
+        closed_ms = eyes.closed_ms(clock_ms)
+        drowsy = closed_ms >= eyes_.DROWSY_MS
+        if eyes.dip is None and eyes.closed_since_ms is None and gaze_measurable(yaw_deg, pitch_deg):
+            if frontal and abs(yaw_deg) <= _CENTRED_YAW_DEG:
+                centre = learn_centre(centre, measured.iris_h, measured.iris_v, dt_ms)
+            gaze_h, gaze_v = measured.iris_h - centre.h, measured.iris_v - centre.v
+            gaze = gaze_label(gaze_h, gaze_v, pitch_deg)
+        pose = head_label(yaw_deg, pitch_deg, measured.roll_deg)
+        parts = engagement_parts(
+            yaw_deg=yaw_deg, pitch_deg=pitch_deg, gaze_h=gaze_h, perclos=perclos.value(), closed_ms=closed_ms
+        )
+        engagement = min(1.0, sum(parts.values()))
+    observed = observed_state(engagement, face_present=geometry is not None, drowsy=drowsy, told=state.attention.state)
+    attention = settle(state.attention, observed, clock_ms)
+    yawning = mouth.yawning if measured else None
+
+    about = Told(attention.state, reason, gaze, pose, yawning)
+    about_since_ms = state.about_since_ms if about == state.about else clock_ms
+    told, status = state.told, None
+    if about != told and (told is None or about.state != told.state or clock_ms - about_since_ms >= _STATUS_DWELL_MS):
+        status = _status(state, about, seen.captured_at_ms, now_ms, None, seen.seq)
+        told = about if status else told
+    preview = state.preview_at_ms is None or clock_ms - state.preview_at_ms >= _PREVIEW_EVERY_MS
+
+    metrics = FrameMetrics(
+        session_id=state.session_id,
+        seq=seen.seq,
+        captured_at_ms=seen.captured_at_ms,
+        received_at_ms=seen.received_at_ms,
+        analyzed_at_ms=now_ms,
+        analyzer_version=ANALYZER_VERSION,
+        face_present=geometry is not None,
+        face_count=int(geometry is not None),
+        quality=Quality(face_px=_r(geometry.face_px, 1), blur=_r(seen.blur, 1), brightness=_r(seen.brightness, 1))
+        if geometry
+        else Quality(),
+        insufficient_signal=reason is not None,
+        insufficient_reason=reason,
+        ear_left=_r(measured.ear_left) if measured else None,
+        ear_right=_r(measured.ear_right) if measured else None,
+        mar=_r(measured.mar) if measured else None,
+        eyes_closed=eyes.closed_since_ms is not None if measured else None,
+        blink_count=eyes.blink_count,
+        perclos=_r(perclos.value()) if measured else None,
+        drowsy=drowsy if measured else None,
+        yawning=yawning,
+        yawn_count=mouth.yawn_count,
+        gaze_h=_r(gaze_h),
+        gaze_v=_r(gaze_v),
+        gaze=gaze,
+        # Turned away is told by these very angles.
+        yaw_deg=_r(geometry.yaw_deg, 2) if geometry and reason in (None, "turned_away") else None,
+        pitch_deg=_r(geometry.pitch_deg, 2) if geometry and reason in (None, "turned_away") else None,
+        roll_deg=_r(geometry.roll_deg, 2) if geometry and reason in (None, "turned_away") else None,
+        head_pose=pose,
+        engagement=_r(engagement),
+        engagement_parts={name: round(part, 4) for name, part in parts.items()} if parts else None,
+        state=attention.state,
+    )
+    after = SessionState(
+        session_id=state.session_id,
+        start=state.start,
+        last_seq=seen.seq,
+        captured_at_ms=seen.captured_at_ms,
+        clock_ms=clock_ms,
+        analyzed=state.analyzed + 1,
+        skipped=state.skipped,
+        malformed=state.malformed,
+        face_px=geometry.face_px if geometry else None,
+        preview_at_ms=clock_ms if preview else state.preview_at_ms,
+        eyes=eyes,
+        perclos=perclos,
+        mouth=mouth,
+        centre=centre,
+        attention=attention,
+        told=told,
+        about=about,
+        about_since_ms=about_since_ms,
+    )
+    return after, Step(metrics, status, preview)
+
+
+def _status(
+    state: SessionState,
+    told: Told,
+    captured_at_ms: int,
+    now_ms: int,
+    totals: SessionTotals | None,
+    seq: int | None = None,
+) -> StatusChanged | None:
+    if state.start is None:
+        return None
+    return StatusChanged(
+        session_id=state.session_id,
+        student_id=state.start.student_id,
+        lecture_code=state.start.lecture_code,
+        seq=max(0, state.last_seq) if seq is None else seq,
+        captured_at_ms=captured_at_ms,
+        changed_at_ms=now_ms,
+        state=told.state,
+        insufficient_reason=told.insufficient_reason,
+        gaze=told.gaze,
+        head_pose=told.head_pose,
+        yawning=told.yawning,
+        totals=totals,
+    )
+
+
+def _r(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)
