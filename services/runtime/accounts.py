@@ -13,17 +13,6 @@ from services.runtime.secrets import Secrets as Secrets
 from services.runtime.store import Conflict, Document, Store
 from services.runtime.store.collections import USERS
 
-__all__ = [
-    "DEMO_ACCOUNTS",
-    "DemoAccounts",
-    "Secrets",
-    "create_user",
-    "ensure_demo_accounts",
-    "find_user",
-    "log_in",
-    "public",
-]
-
 # Four students, so that a demo's class are four people.
 DEMO_ACCOUNTS: tuple[tuple[str, str, Role], ...] = (
     ("student", "Student One", "student"),
