@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.support.needs import REPOSITORY, absent
 from tests.support.processes import free_port
 
@@ -77,3 +79,10 @@ def kafka_node() -> Iterator[KafkaNode]:
 
 def _jars_are_here() -> bool:
     return (REPOSITORY / ".cache" / "kafka" / "complete").exists()
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaNode]:
+    """One node for all tests of the session; who kills it starts it again."""
+    with kafka_node() as node:
+        yield node

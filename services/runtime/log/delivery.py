@@ -66,6 +66,8 @@ class Delivery:
         What `assigned` raises is logged and it is called again, until the partitions are taken away.
         """
         async with self._one_call:
+            if self._revoking:
+                return  # taken away before the handler heard of them
             self._trackers.update({partition: OffsetTracker(offset) for partition, offset in committed.items()})
             attempt = 0
             while not self.halted and not self._revoking:
@@ -81,15 +83,20 @@ class Delivery:
                 attempt += 1
 
     async def revoke(
-        self, partitions: Collection[TopicPartition], commit: Callable[[Mapping[TopicPartition, int]], Awaitable[None]]
+        self,
+        partitions: Collection[TopicPartition] | None,
+        commit: Callable[[Mapping[TopicPartition, int]], Awaitable[None]],
     ) -> None:
-        """Wait for the call under way, let the handler drain, commit what is finished, forget the partitions."""
+        """Wait for the call under way, let the handler drain, commit what is finished, forget the partitions.
+
+        None means all that are owned then.
+        """
         self.epoch += 1
         self._revoking += 1
         self._interrupted.set()
         try:
             async with self._one_call:
-                mine = frozenset(partitions) & self.owned
+                mine = self.owned if partitions is None else frozenset(partitions) & self.owned
                 try:
                     if mine:
                         await self._handler.revoked(mine)

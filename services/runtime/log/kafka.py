@@ -1,0 +1,193 @@
+"""`KafkaLog`: the event log in Kafka, for services that run as processes of their own."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Mapping, Sequence
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import KafkaError
+from faststream.kafka import KafkaBroker
+
+from schemas.topics import TOPICS, Topic
+from services.runtime.log.budget import Budget
+from services.runtime.log.kafka_consumer import KafkaConsumer, record_of
+from services.runtime.log.kafka_producer import KafkaProducer
+from services.runtime.log.partitions import partition_of
+from services.runtime.log.port import (
+    MAX_VALUE_BYTES,
+    Consumer,
+    Handler,
+    LogStartFailed,
+    LogUnavailable,
+    Position,
+    Record,
+)
+from services.runtime.log.topics import describe, ensure_topics, unreachable
+
+logger = structlog.get_logger(__name__)
+
+MAX_RECORDS_UNDER_WAY = 4096
+MAX_BYTES_UNDER_WAY = 32 << 20
+DELIVERY_TIMEOUT_S = 30.0
+SNAPSHOT_WITHIN_S = 30.0
+
+
+class KafkaLog:
+    """The log behind `bootstrap_servers`.
+
+    `instance_id` (stable over restarts, unique per replica) makes a restart within the session timeout no rebalance.
+    """
+
+    name = "log"
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        topics: Sequence[Topic] = TOPICS,
+        *,
+        instance_id: str | None = None,
+        max_records: int = MAX_RECORDS_UNDER_WAY,
+        max_bytes: int = MAX_BYTES_UNDER_WAY,
+        delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+    ) -> None:
+        self._bootstrap = bootstrap_servers
+        self._topics = topics
+        self._instance_id = instance_id
+        self._members = itertools.count(1)
+        self._partitions = {topic.name: topic.partitions for topic in topics}
+        self._under_way = Budget(max_records=max_records, max_bytes=max_bytes)
+        self._turns = {topic.name: asyncio.Lock() for topic in topics}  # sends of one topic keep their order
+        self._delivery_timeout_s = delivery_timeout_s
+        self._producer: KafkaProducer | None = None
+        self._broker: KafkaBroker | None = None
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Raises `LogStartFailed` when Kafka cannot be reached or the topics cannot be made."""
+        for report in await ensure_topics(self._bootstrap, self._topics):
+            self._partitions[report.name] = report.partitions
+            if report.state == "differs":
+                logger.warning("topic is not as wanted", topic=report.name, differences=report.differences)
+        producer = KafkaProducer(self._bootstrap, delivery_timeout_s=self._delivery_timeout_s)
+        try:
+            await producer.start()
+        except LogUnavailable as error:
+            raise LogStartFailed(str(error)) from error
+        self._producer = producer
+        # FastStream's broker reads only (see kafka_producer); its own logger would warn at each start of a consumer
+        # that it does not create topics, which is done above.
+        quiet = logging.getLogger(f"{__name__}.faststream")
+        quiet.setLevel(logging.ERROR)
+        self._broker = KafkaBroker(
+            self._bootstrap, client_id="rapt", consumer_only=True, apply_types=False, logger=quiet, retry_backoff_ms=100
+        )
+        await self._broker.connect()
+
+    async def close(self) -> None:
+        if self._producer is not None:
+            await self._producer.close()
+        if self._broker is not None:
+            await self._broker.stop()
+        self._producer = self._broker = None
+
+    stop = close
+
+    async def check(self) -> None:
+        await self._running().check()
+
+    # -- sending ------------------------------------------------------------------------------------------------
+
+    async def send(
+        self, topic: Topic, key: str, value: bytes, headers: Mapping[str, str] | None = None
+    ) -> asyncio.Future[Position]:
+        if len(value) > MAX_VALUE_BYTES:
+            raise ValueError(f"a record of {topic.name} has {len(value)} bytes; at most {MAX_VALUE_BYTES} are taken")
+        partition = partition_of(key, self._count(topic))
+        headers = {"schema": topic.schema, "session_id": key, **(headers or {})}
+        tombstone = topic.compacted and not value
+        size_bytes = len(value) + 512
+        async with self._turns[topic.name]:
+            await self._under_way.acquire(size_bytes)
+            try:
+                done = await self._running().send(
+                    topic.name, partition, key.encode(), None if tombstone else value, headers
+                )
+            except BaseException as error:
+                self._under_way.release(size_bytes)
+                if not isinstance(error, LogUnavailable):
+                    raise
+                done = asyncio.get_running_loop().create_future()
+                done.set_exception(error)
+                return done
+        done.add_done_callback(lambda _: self._under_way.release(size_bytes))
+        return done
+
+    # -- consuming ----------------------------------------------------------------------------------------------
+
+    def consumer(
+        self, topics: Sequence[Topic], handler: Handler, *, group: str | None, max_records: int = 256
+    ) -> Consumer:
+        if self._broker is None:
+            raise LogUnavailable("the log is not open")
+        for topic in topics:
+            self._count(topic)
+        instance_id = f"{self._instance_id}-{group}-{next(self._members)}" if self._instance_id else None
+        return KafkaConsumer(
+            self._broker,
+            self._bootstrap,
+            topics,
+            handler,
+            group=group,
+            instance_id=instance_id,
+            max_records=max_records,
+        )
+
+    async def snapshot(self, topic: Topic, partition: int) -> Mapping[str, Record]:
+        if not 0 <= partition < self._count(topic):
+            raise ValueError(f"the log has no partition {partition} of a topic {topic.name!r}")
+        try:
+            async with asyncio.timeout(SNAPSHOT_WITHIN_S):
+                return await self._newest_by_key(KafkaPartition(topic.name, partition))
+        except (KafkaError, TimeoutError) as error:
+            raise LogUnavailable(f"{unreachable(self._bootstrap)} ({describe(error)})") from error
+
+    async def _newest_by_key(self, source: KafkaPartition) -> dict[str, Record]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id="rapt",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=50,
+        )
+        newest: dict[str, Record] = {}
+        try:
+            await consumer.start()
+            consumer.assign([source])
+            end = (await consumer.end_offsets([source]))[source]
+            await consumer.seek_to_beginning(source)
+            while await consumer.position(source) < end:
+                for raw in (await consumer.getmany(source, timeout_ms=200)).get(source, ()):
+                    record = record_of(raw)
+                    newest.pop(record.key, None)
+                    if record.value:
+                        newest[record.key] = record
+        finally:
+            await consumer.stop()
+        return newest
+
+    # -- helpers ------------------------------------------------------------------------------------------------
+
+    def _count(self, topic: Topic) -> int:
+        try:
+            return self._partitions[topic.name]
+        except KeyError:
+            raise ValueError(f"the log has no topic {topic.name!r}") from None
+
+    def _running(self) -> KafkaProducer:
+        if self._producer is None:
+            raise LogUnavailable("the log is not open")
+        return self._producer

@@ -1,0 +1,231 @@
+"""A consumer of Kafka: FastStream's batch subscriber, with the offsets and the rebalances in our hands.
+
+Nothing is committed automatically. At a rebalance aiokafka takes every partition away and gives most of them back;
+`revoked` drains before that, and what was read before it and not delivered yet is told from what was read after it by
+the consumer's position, and dropped: it comes again.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import IllegalStateError, KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka import Topic as FastStreamTopic
+
+from schemas.topics import Topic
+from services.runtime.log.commits import Commits
+from services.runtime.log.delivery import Delivery
+from services.runtime.log.port import Handler, LogUnavailable, Record, TopicPartition
+from services.runtime.log.topics import READY_WITHIN_S, describe, unreachable
+
+logger = structlog.get_logger(__name__)
+
+SESSION_TIMEOUT_MS = 6_000
+HEARTBEAT_MS = 2_000
+REBALANCE_TIMEOUT_MS = 30_000
+MAX_PARTITION_FETCH_BYTES = 256 << 10
+# A handler that waits is back-pressure and no reason to lose the partitions: heartbeats say that the member lives.
+MAX_POLL_INTERVAL_MS = 3_600_000
+# FastStream sleeps as long again after an empty read; so no read is empty: each waits until there is something.
+READ_TIMEOUT_MS = 10**12
+COMMIT_WITHIN_S = 5.0
+STOP_WITHIN_S = 5.0
+
+
+class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
+    """One member of a group, or a group-less reader of everything new (`group` None)."""
+
+    def __init__(
+        self,
+        broker: KafkaBroker,
+        bootstrap: str,
+        topics: Sequence[Topic],
+        handler: Handler,
+        *,
+        group: str | None,
+        instance_id: str | None,
+        max_records: int,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._group = group
+        self._delivery = Delivery(handler, group=group)
+        self._commits = Commits(self._delivery, self._write_offsets, group) if group else None
+        self._settled = asyncio.Event()  # the assignment is known and the handler knows it
+        self._delivered_epoch = 0
+        self._assigning: asyncio.Task[None] | None = None
+        self._subscriber = broker.subscriber(
+            *(FastStreamTopic(topic.name, declare=False) for topic in topics),
+            batch=True,
+            batch_timeout_ms=READ_TIMEOUT_MS,
+            max_records=max_records,
+            group_id=group,
+            group_instance_id=instance_id if group else None,
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest" if group else "latest",
+            partition_assignment_strategy=(StickyPartitionAssignor,),
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
+            listener=self if group else None,
+            parser=_parse,
+            decoder=_decode,
+            no_reply=True,
+            persistent=False,
+        )
+        self._subscriber(self._take)
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                await self._subscriber.start()
+                if self._group is None:
+                    await self._consumer.seek_to_end()
+                    self._settled.set()
+        except (KafkaError, TimeoutError) as error:
+            with contextlib.suppress(KafkaError):
+                await self._subscriber.stop()
+            raise LogUnavailable(f"{unreachable(self._bootstrap)} ({describe(error)})") from error
+
+    async def stop(self) -> None:
+        if self._subscriber.consumer is None:
+            return
+        self._delivery.halt()
+        self._settled.set()
+        try:
+            if self._commits is not None:
+                await self._delivery.revoke(None, self._commits.last)
+            await self._delivery.idle()
+        finally:
+            if self._commits is not None:
+                await self._commits.close()
+            if self._assigning is not None:
+                self._assigning.cancel()
+            try:
+                async with asyncio.timeout(STOP_WITHIN_S):
+                    await self._subscriber.stop()
+            except TimeoutError:
+                logger.warning("Kafka did not answer the consumer's farewell", group=self._group)
+            self._subscriber.consumer = None
+
+    def finish(self, record: Record) -> None:
+        if self._delivery.finish(record) and self._commits is not None:
+            self._commits.soon()
+
+    async def lag(self) -> Mapping[TopicPartition, int]:
+        consumer = self._consumer
+        try:
+            if self._group is None:
+                done = {partition: await consumer.position(partition) for partition in consumer.assignment()}
+            else:
+                owned = {source: self._delivery.committed(source) for source in self._delivery.owned}
+                done = {KafkaPartition(*source): offset or 0 for source, offset in owned.items()}
+            ends = await consumer.end_offsets(list(done)) if done else {}
+        except KafkaError as error:
+            raise LogUnavailable(describe(error)) from error
+        return {TopicPartition(*source): max(0, ends[source] - offset) for source, offset in done.items()}
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    @property
+    def _consumer(self) -> AIOKafkaConsumer:
+        consumer = self._subscriber.consumer
+        if consumer is None:
+            raise LogUnavailable("the consumer is not started")
+        return consumer
+
+    async def _take(self, message: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+        """Called by FastStream with each batch; reads on when this returns."""
+        records = [record_of(each) for each in message]
+        while records and not self._delivery.halted:
+            await self._settled.wait()
+            epoch = self._delivery.epoch
+            if self._group is not None and epoch != self._delivered_epoch:
+                records = await self._fresh(records)
+                if epoch != self._delivery.epoch:
+                    continue
+            if await self._delivery.deliver(records, epoch):
+                break
+        self._delivered_epoch = self._delivery.epoch
+        if self._delivery.halted:
+            await asyncio.sleep(0.05)  # until the subscriber is stopped, what it still reads is left unread
+
+    async def _fresh(self, records: Sequence[Record]) -> list[Record]:
+        """Those that were read under the present assignment: its position has gone past them."""
+        newest: dict[TopicPartition, int] = defaultdict(int)
+        for record in records:
+            newest[record.source] = record.offset
+        fresh = set()
+        for source, offset in newest.items():
+            with contextlib.suppress(IllegalStateError):
+                if source in self._delivery.owned and await self._consumer.position(KafkaPartition(*source)) > offset:
+                    fresh.add(source)
+        return [record for record in records if record.source in fresh]
+
+    # -- membership (called by aiokafka) ------------------------------------------------------------------------
+
+    async def on_partitions_revoked(self, revoked: Collection[KafkaPartition]) -> None:
+        self._settled.clear()
+        if self._commits is not None:
+            await self._delivery.revoke(None, self._commits.last)
+
+    async def on_partitions_assigned(self, assigned: Collection[KafkaPartition]) -> None:
+        # In a task of its own: no heartbeats are sent while aiokafka waits for this, and state may take long to load.
+        self._assigning = asyncio.create_task(
+            self._assign(assigned, self._delivery.epoch), name=f"assigned in {self._group}"
+        )
+
+    async def _assign(self, assigned: Collection[KafkaPartition], epoch: int) -> None:
+        committed = {}
+        for partition in assigned:
+            try:
+                offset = await self._consumer.committed(partition)
+            except KafkaError as error:
+                logger.warning("committed offset not known", group=self._group, error=describe(error))
+                offset = None
+            committed[TopicPartition(*partition)] = offset or 0
+        if epoch != self._delivery.epoch:
+            return  # taken away again meanwhile
+        if committed:
+            await self._delivery.assign(committed, self._settled.set)
+        else:
+            self._settled.set()
+
+    async def _write_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
+        try:
+            async with asyncio.timeout(COMMIT_WITHIN_S):
+                await self._consumer.commit({KafkaPartition(*source): offset for source, offset in offsets.items()})
+        except (KafkaError, TimeoutError) as error:
+            raise LogUnavailable(describe(error)) from error
+
+
+async def _parse(message: tuple[ConsumerRecord[bytes, bytes], ...]) -> KafkaMessage:
+    """The batch as it is: FastStream's own parser would decode every header and body."""
+    return KafkaMessage(body=message, raw_message=message, consumer=None)  # type: ignore[arg-type]
+
+
+async def _decode(message: KafkaMessage) -> Any:
+    return message.raw_message
+
+
+def record_of(raw: ConsumerRecord[bytes, bytes]) -> Record:
+    return Record(
+        raw.topic,
+        raw.partition,
+        raw.offset,
+        (raw.key or b"").decode(errors="replace"),
+        raw.value or b"",
+        {name: value.decode(errors="replace") for name, value in raw.headers},
+        raw.timestamp,
+    )

@@ -1,0 +1,168 @@
+"""Sends records to Kafka: an idempotent producer that is replaced when it cannot go on.
+
+aiokafka is used as it is: FastStream's `publish` adds headers of its own and costs as much again per record.
+An idempotent producer that lost one batch has a gap in its sequence and fails all that follow, and one whose broker
+stays away keeps its batches for ever; either way this one is given up, and the next send makes a new one.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Mapping
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+
+from services.runtime.log.port import LogUnavailable, Position
+from services.runtime.log.topics import describe, unreachable
+
+logger = structlog.get_logger(__name__)
+
+LINGER_MS = 3
+MAX_BATCH_BYTES = 256 << 10
+MAX_REQUEST_BYTES = 4 << 20
+REQUEST_TIMEOUT_MS = 10_000
+GIVE_UP_WITHIN_S = 5.0
+
+
+class KafkaProducer:
+    """At most one aiokafka producer at a time; no record stays unacknowledged longer than `delivery_timeout_s`."""
+
+    def __init__(self, bootstrap: str, *, delivery_timeout_s: float) -> None:
+        self._bootstrap = bootstrap
+        self._delivery_timeout_s = delivery_timeout_s
+        self._producer: AIOKafkaProducer | None = None
+        self._connecting = asyncio.Lock()
+        self._under_way: deque[tuple[float, asyncio.Future[Position]]] = deque()  # deadline, oldest first
+        self._watch: asyncio.TimerHandle | None = None
+        self._farewells: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Connect. Raises `LogUnavailable`."""
+        await self._connected()
+
+    async def send(
+        self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Mapping[str, str]
+    ) -> asyncio.Future[Position]:
+        """Hand one record over. The future fails with `LogUnavailable`, as the call itself does without a broker."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Position] = loop.create_future()
+        producer = await self._connected()
+        encoded = [(name, text.encode()) for name, text in headers.items()]
+        try:
+            sent = await producer.send(topic, value, key, partition, headers=encoded)
+        except KafkaError as error:
+            self._give_up(producer, error)
+            raise LogUnavailable(f"Kafka did not take a record: {describe(error)}") from error
+        while self._under_way and self._under_way[0][1].done():
+            self._under_way.popleft()
+        self._under_way.append((loop.time() + self._delivery_timeout_s, done))
+        if self._watch is None:
+            self._watch = loop.call_later(self._delivery_timeout_s, self._look)
+
+        def acknowledged(future: "asyncio.Future[object]") -> None:
+            error = None if future.cancelled() else future.exception()
+            if error is not None:
+                self._give_up(producer, error)
+            if done.done():
+                return
+            if error is not None:
+                done.set_exception(LogUnavailable(f"Kafka did not acknowledge a record: {describe(error)}"))
+            elif future.cancelled():
+                done.set_exception(LogUnavailable("the producer was closed before Kafka acknowledged a record"))
+            else:
+                done.set_result(Position(partition, future.result().offset))  # type: ignore[attr-defined]
+
+        sent.add_done_callback(acknowledged)
+        return done
+
+    async def check(self) -> None:
+        """Raises `LogUnavailable` when the broker does not answer now."""
+        try:
+            producer = self._producer or await self._connected()
+            answered = await producer.client.force_metadata_update()
+        except KafkaError as error:
+            raise LogUnavailable(describe(error)) from error
+        if not answered:
+            raise LogUnavailable(unreachable(self._bootstrap))
+
+    async def close(self) -> None:
+        """Wait for what is under way (until its deadline), then disconnect."""
+        waiting = [done for _, done in self._under_way if not done.done()]
+        if waiting:
+            await asyncio.wait(waiting)
+        if self._watch is not None:
+            self._watch.cancel()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await self._farewell(producer)
+        if self._farewells:
+            await asyncio.wait(self._farewells)
+
+    async def _connected(self) -> AIOKafkaProducer:
+        if self._producer is not None:
+            return self._producer
+        async with self._connecting:
+            if self._producer is None:
+                self._producer = await self._connect()
+            return self._producer
+
+    async def _connect(self) -> AIOKafkaProducer:
+        try:
+            async with asyncio.timeout(self._delivery_timeout_s):
+                while True:
+                    producer = AIOKafkaProducer(
+                        bootstrap_servers=self._bootstrap,
+                        client_id="rapt",
+                        enable_idempotence=True,
+                        linger_ms=LINGER_MS,
+                        max_batch_size=MAX_BATCH_BYTES,
+                        max_request_size=MAX_REQUEST_BYTES,
+                        request_timeout_ms=REQUEST_TIMEOUT_MS,
+                        retry_backoff_ms=100,
+                    )
+                    try:
+                        await producer.start()
+                        return producer
+                    except KafkaError:
+                        await producer.stop()
+                        await asyncio.sleep(0.25)
+                    except BaseException:
+                        await producer.stop()
+                        raise
+        except TimeoutError:
+            raise LogUnavailable(unreachable(self._bootstrap)) from None
+
+    def _look(self) -> None:
+        """Give the producer up when a record is past its deadline; else look again at the next deadline."""
+        loop = asyncio.get_running_loop()
+        self._watch = None
+        while self._under_way and self._under_way[0][1].done():
+            self._under_way.popleft()
+        if not self._under_way or self._producer is None:
+            return
+        deadline, _ = self._under_way[0]
+        if deadline <= loop.time():
+            self._give_up(self._producer, KafkaTimeoutError(f"no answer within {self._delivery_timeout_s:g} s"))
+            self._under_way.clear()
+        else:
+            self._watch = loop.call_at(deadline, self._look)
+
+    def _give_up(self, producer: AIOKafkaProducer, error: BaseException) -> None:
+        """Fail what the producer still holds and drop it."""
+        accumulator = producer._message_accumulator  # noqa: SLF001 - see below
+        if self._producer is not producer:
+            return
+        self._producer = None
+        logger.warning("Kafka producer given up; the next record makes a new one", error=describe(error))
+        # Not public, and there is no other way: `stop` alone waits for batches that will never be acknowledged.
+        accumulator.fail_all(KafkaError(describe(error)))
+        farewell = asyncio.get_running_loop().create_task(self._farewell(producer))
+        self._farewells.add(farewell)
+        farewell.add_done_callback(self._farewells.discard)
+
+    async def _farewell(self, producer: AIOKafkaProducer) -> None:
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(GIVE_UP_WITHIN_S):
+                await producer.stop()

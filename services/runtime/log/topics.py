@@ -1,0 +1,154 @@
+"""Creates and checks the topics in Kafka: for `rapt topics`, and at every start of a service. Idempotent."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+
+from schemas.topics import TOPICS, Topic
+from services.runtime.log.port import MAX_VALUE_BYTES, LogStartFailed, LogUnavailable
+
+REQUEST_TIMEOUT_MS = 10_000
+READY_WITHIN_S = 15.0
+MOST_REPLICAS = 3
+ALREADY_EXISTS = 36
+
+
+@dataclass(frozen=True, slots=True)
+class TopicReport:
+    """What was found of one topic. `differences` say setting, found and wanted, each in a few words."""
+
+    name: str
+    state: Literal["created", "as wanted", "differs"]
+    partitions: int
+    differences: tuple[str, ...] = ()
+
+
+def topic_settings(topic: Topic) -> dict[str, str]:
+    """The topic's settings in Kafka's terms. Pure.
+
+    `retention_bytes` is the whole topic's; Kafka counts per partition. Only closed segments are removed, so a segment
+    is closed after a tenth of the retention time.
+    """
+    settings = {
+        "cleanup.policy": "compact" if topic.compacted else "delete",
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(MAX_VALUE_BYTES + (1 << 20)),
+        "retention.ms": str(-1 if topic.retention_ms is None else topic.retention_ms),
+        "retention.bytes": str(-1 if topic.retention_bytes is None else topic.retention_bytes // topic.partitions),
+    }
+    if topic.compacted:
+        settings |= {"min.cleanable.dirty.ratio": "0.2", "segment.ms": "600000"}
+    elif topic.retention_ms is not None:
+        settings["segment.ms"] = str(max(60_000, topic.retention_ms // 10))
+    if topic.retention_bytes is not None:
+        settings["segment.bytes"] = str(64 << 20)
+    return settings
+
+
+async def ensure_topics(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> list[TopicReport]:
+    """Create what is missing and compare the rest; nothing that exists is changed.
+
+    Raises `LogStartFailed` when Kafka cannot be reached or refuses.
+    """
+    try:
+        async with asyncio.timeout(READY_WITHIN_S):
+            admin = await connect_admin(bootstrap)
+    except TimeoutError:
+        raise LogStartFailed(unreachable(bootstrap)) from None
+    try:
+        created = await _create(admin, topics)
+        counts = await _partition_counts(admin, topics)
+        found = await _settings(admin, [topic for topic in topics if topic.name not in created])
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise LogStartFailed(f"Kafka at {bootstrap} did not tell its topics: {describe(error)}") from error
+    finally:
+        await admin.close()
+    return [_report(topic, topic.name in created, counts[topic.name], found.get(topic.name, {})) for topic in topics]
+
+
+async def connect_admin(bootstrap: str) -> AIOKafkaAdminClient:
+    """An administrative connection; tries until it is there."""
+    while True:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+        try:
+            await admin.start()
+            return admin
+        except KafkaError:
+            await admin.close()
+            await asyncio.sleep(0.25)
+
+
+def unreachable(bootstrap: str) -> str:
+    return f"Kafka at {bootstrap} cannot be reached; is it running, and is KAFKA_BOOTSTRAP_SERVERS right?"
+
+
+def describe(error: BaseException) -> str:
+    """An error of the client in a few words."""
+    return str(error) or type(error).__name__
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> set[str]:
+    there = set(await admin.list_topics())
+    missing = [topic for topic in topics if topic.name not in there]
+    if not missing:
+        return set()
+    replicas = min(MOST_REPLICAS, len((await admin.describe_cluster())["brokers"]))
+    new = [NewTopic(topic.name, topic.partitions, replicas, topic_configs=topic_settings(topic)) for topic in missing]
+    response = await admin.create_topics(new, timeout_ms=REQUEST_TIMEOUT_MS)
+    created = set()
+    for name, code, *_ in response.topic_errors:
+        if code == 0:
+            created.add(name)
+        elif code != ALREADY_EXISTS:  # another service was faster
+            raise LogStartFailed(f"Kafka would not create the topic {name}: {describe(for_code(code)())}")
+    return created
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> Mapping[str, int]:
+    """Wait until every partition has a leader, then count them."""
+    async with asyncio.timeout(READY_WITHIN_S):
+        while True:
+            described = await admin.describe_topics([topic.name for topic in topics])
+            if all(
+                topic["error_code"] == 0
+                and topic["partitions"]
+                and all(partition["leader"] >= 0 for partition in topic["partitions"])
+                for topic in described
+            ):
+                return {topic["topic"]: len(topic["partitions"]) for topic in described}
+            await asyncio.sleep(0.1)
+
+
+async def _settings(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, dict[str, str]]:
+    """What Kafka says of the topics: name → setting → value."""
+    if not topics:
+        return {}
+    wanted = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
+    found: dict[str, dict[str, str]] = {}
+    for response in await admin.describe_configs(wanted):
+        for code, _, _, name, entries in response.resources:
+            if code:
+                raise LogUnavailable(f"Kafka would not tell the settings of {name}: {describe(for_code(code)())}")
+            found[name] = {entry[0]: entry[1] for entry in entries}
+    return found
+
+
+def _report(topic: Topic, created: bool, partitions: int, found: Mapping[str, str]) -> TopicReport:
+    differences = []
+    if partitions != topic.partitions:
+        differences.append(f"partitions: {partitions}, wanted {topic.partitions}")
+    if not created:
+        differences += [
+            f"{setting}: {found.get(setting)}, wanted {value}"
+            for setting, value in topic_settings(topic).items()
+            if found.get(setting) != value
+        ]
+    state: Literal["created", "as wanted", "differs"] = (
+        "differs" if differences else "created" if created else "as wanted"
+    )
+    return TopicReport(topic.name, state, partitions, tuple(differences))

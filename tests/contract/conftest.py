@@ -1,0 +1,1 @@
+from tests.support.kafka import kafka as kafka
