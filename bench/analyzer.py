@@ -15,13 +15,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from mediapipe.python.solutions.face_mesh import FaceMesh
-from services.analyzer.app import build_app
 
 from bench.frames import FPS, drawn_frames
 from bench.result import Claim
 from schemas.frames import FrameHeaders
 from schemas.sessions import SessionStart
 from schemas.topics import FRAMES, METRICS
+from services.analyzer.app import build_app
 from services.runtime.clock import now_ms
 from services.runtime.log import Record
 from services.runtime.log.local import LocalLog

@@ -1,7 +1,7 @@
 """The baseline of the ingest bench: websockets and aiokafka, and nothing between them.
 
-`python -m bench.bare_ingest PORT BOOTSTRAP_SERVERS`. It answers the first text like Rapt does, sends each binary message
-to Kafka as it is, and acknowledges it when Kafka has it. No accounts, no checks, no resume.
+`python -m bench.bare_ingest PORT BOOTSTRAP_SERVERS`. It answers the first text like Rapt does, sends each message
+on to Kafka as it is, and acknowledges it when Kafka has it. No accounts, no checks, no resume.
 """
 
 import asyncio

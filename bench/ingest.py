@@ -14,7 +14,7 @@ import psutil
 from bench.frames import drawn_frames
 from bench.result import Claim
 from bench.wire import stream
-from tests.support.kafka import running_kafka
+from tests.support.kafka import kafka_node
 from tests.support.processes import PASSWORD, RaptProcess, free_port
 
 SESSIONS = 10
@@ -25,9 +25,9 @@ STUDENTS = ("student", "student2", "student3", "student4")
 
 
 def run() -> list[Claim]:
-    with tempfile.TemporaryDirectory() as folder, running_kafka(Path(folder) / "kafka") as kafka:
-        bare_ms = _bare(kafka.bootstrap_servers)
-        rapt_ms = _rapt(Path(folder) / "rapt", kafka.bootstrap_servers)
+    with tempfile.TemporaryDirectory() as folder, kafka_node() as kafka:
+        bare_ms = _bare(kafka.bootstrap)
+        rapt_ms = _rapt(Path(folder) / "rapt", kafka.bootstrap)
     return [
         Claim(
             "ingest CPU per frame ÷ bare websockets + aiokafka",

@@ -106,7 +106,7 @@ def embedded(settings: Settings) -> Embedded:
 
 
 def ingest(settings: Settings) -> Replica:
-    """The edge; it also answers the REST calls of the recorder and the sink (docs/decisions/0007-edge-answers-rest.md)."""
+    """The edge; it answers the REST of recorder and sink too (docs/decisions/0007-edge-answers-rest.md)."""
     from services.ingest.app import build_app
 
     log, store, metrics = _cluster_log(settings), _store(settings), Metrics()

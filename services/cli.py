@@ -185,13 +185,13 @@ def topics(as_json: Json = False) -> None:
         )
     reports = _run(ensure_topics(settings.kafka_bootstrap_servers))
     if as_json:
-        out.print_json(json.dumps([{"topic": each.name, "state": each.state, "drift": each.drift} for each in reports]))
+        out.print_json(json.dumps([{"topic": each.name, "state": each.state, "differences": each.differences} for each in reports]))
     else:
         table = Table("topic", "state", "differs")
         for each in reports:
-            table.add_row(each.name, each.state, "; ".join(each.drift))
+            table.add_row(each.name, each.state, "; ".join(each.differences))
         out.print(table)
-    raise typer.Exit(1 if any(each.drift for each in reports) else 0)
+    raise typer.Exit(1 if any(each.differences for each in reports) else 0)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -58,6 +58,10 @@ class Api:
         body = NewSession(lecture_code=lecture_code, session_name=session_name, record=record, consent=consent)
         return _read(SessionCreated, await self._call("POST", "/sessions", body))
 
+    async def stream_token(self, session_id: str) -> SessionCreated:
+        """A new token for one's own session, to go on with it. Raises `Refused` when there is none or it has ended."""
+        return _read(SessionCreated, await self._call("POST", f"/sessions/{quote(session_id, safe='')}/token"))
+
     async def end_session(self, session_id: str) -> None:
         await self._call("POST", f"/sessions/{session_id}/end")
 
@@ -67,12 +71,10 @@ class Api:
     async def recordings(self, session_id: str) -> list[Recording]:
         """The session's recordings; none yet is an empty list."""
         answer = await self._call("GET", f"/recordings/sessions/{session_id}")
-        content = answer.json()
-        listed = content.get("recordings", []) if isinstance(content, dict) else content
         try:
-            return _RECORDINGS.validate_python(listed, strict=False, extra="ignore")
-        except ValidationError as error:
-            raise Unreachable(f"{answer.request.url} answered with something else: {error}") from None
+            return _RECORDINGS.validate_json(answer.content, strict=False, extra="ignore")
+        except ValidationError:
+            raise _something_else(answer) from None
 
     async def download(self, recording_id: str, to: Path) -> None:
         """Write a recording's file to a path."""
@@ -120,7 +122,11 @@ def _read(model: type[_Body], answer: httpx.Response) -> _Body:
     try:
         return model.decode(answer.content)
     except ValidationError:
-        raise Unreachable(f"{answer.request.url} answered with something else; is Rapt running there?") from None
+        raise _something_else(answer) from None
+
+
+def _something_else(answer: httpx.Response) -> Unreachable:
+    return Unreachable(f"{answer.request.url} answered with something else; is Rapt running there?")
 
 
 def _refused(answer: httpx.Response) -> Refused:

@@ -19,6 +19,10 @@ class Refused(ClientError):
         self.status = status
 
 
+class WrongUse(ClientError):
+    """What was asked for does not make sense."""
+
+
 class UnreadableVideo(ClientError):
     """A file that is no video, or has no frames."""
 

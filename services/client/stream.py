@@ -18,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from schemas import wire
+from schemas.rest import SessionCreated
 from schemas.sessions import Consent
 from services.client.api import Api, is_loopback
 from services.client.errors import ClientError, FrameTooLarge, StreamRefused, Unreachable, closed_for_good
@@ -44,7 +45,8 @@ class _ComeBack(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """`size` is (width, height) in pixels. `reconnect_for_s`: how long a lost connection is tried again."""
+    """`size` is (width, height) in pixels. `session_id`: go on with this session instead of a new one.
+    `reconnect_for_s`: how long a lost connection is tried again."""
 
     size: tuple[int, int] = (320, 240)
     fps: float = 10.0
@@ -52,6 +54,7 @@ class StreamOptions:
     consent: Consent = _CONSENT
     landmarks: bool = False
     session_name: str | None = None
+    session_id: str | None = None
     reconnect_for_s: float = 60.0
 
 
@@ -106,12 +109,7 @@ class StudentClient:
     async def open(self) -> None:
         """Log in, begin a session, and wait until the server takes frames. Raises `Refused`, `Unreachable`."""
         self.student_id = (await self.api.login(self._username, self._password)).user_id
-        created = await self.api.create_session(
-            self._lecture_code,
-            session_name=self.options.session_name,
-            record=self.options.record,
-            consent=self.options.consent,
-        )
+        created = await self._session()
         self.session_id = created.session_id
         base = self.api.url.replace("http", "ws", 1)
         self._stream_url = f"{base}{created.stream_url}?token={quote(created.stream_token)}"
@@ -175,6 +173,14 @@ class StudentClient:
         if self._task is not None and self._task.done():
             self._task.result()
             raise ClientError("the session has ended")
+
+    async def _session(self) -> SessionCreated:
+        options = self.options
+        if options.session_id is not None:
+            return await self.api.stream_token(options.session_id)
+        return await self.api.create_session(
+            self._lecture_code, session_name=options.session_name, record=options.record, consent=options.consent
+        )
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():

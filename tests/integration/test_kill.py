@@ -13,7 +13,7 @@ from services.client.stream import StudentClient
 from services.client.timetable import Timetable
 from services.recorder.verify import recorded_seqs, times_in_file
 from services.runtime.clock import now_ms
-from tests.support.kafka import running_kafka
+from tests.support.kafka import kafka_node
 from tests.support.processes import PASSWORD, Cluster, Deployment, Embedded
 
 Found = TypeVar("Found")
@@ -35,8 +35,8 @@ async def test_embedded_goes_on_after_a_kill(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(240)
 async def test_every_service_goes_on_after_a_kill_on_kafka(tmp_path: Path) -> None:
-    with running_kafka(tmp_path / "kafka") as kafka:
-        rapt = Cluster(tmp_path / "data", kafka.bootstrap_servers)
+    with kafka_node() as kafka:
+        rapt = Cluster(tmp_path / "data", kafka.bootstrap)
         rapt.start()
         try:
             await _stream_through_kills(rapt, ["analyzer", "recorder", "ingest", "sink"])

@@ -43,7 +43,7 @@ def tiny_jpeg(width: int = 8, height: int = 8, size_bytes: int = 64) -> bytes:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition; the test's own time limit ends it."""
     async with asyncio.timeout(WAIT_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  (conditions of all kinds)
             await asyncio.sleep(0.005)
 
 
@@ -90,6 +90,10 @@ class Client:
     def read(self) -> None:
         """Begin to read; until then the client takes nothing."""
         self._task = asyncio.create_task(self._read())
+
+    @property
+    def reads(self) -> bool:
+        return self._task is not None
 
     async def _read(self) -> None:
         try:
@@ -152,10 +156,13 @@ def start_message() -> dict[str, object]:
 
 
 class Edge:
-    """Ingest, served. `log` and `store` are real unless a test puts something before them."""
+    """Ingest, served. `front` is the log that it sees: the real one, or what a test puts before it."""
 
-    def __init__(self, ingest: Ingest, http: HttpServer, log: EventLog, store: Store, auth: Auth) -> None:
+    def __init__(
+        self, ingest: Ingest, http: HttpServer, log: EventLog, front: EventLog, store: Store, auth: Auth
+    ) -> None:
         self.ingest = ingest
+        self.front = front
         self.http = http
         self.log = log
         self.store = store
@@ -170,9 +177,7 @@ class Edge:
         self._clients.append(client)
         return client
 
-    async def stream(
-        self, session_id: str, token: str | None = None, *, read: bool = True, **options: Any
-    ) -> Client:
+    async def stream(self, session_id: str, token: str | None = None, *, read: bool = True, **options: Any) -> Client:
         token = self.token(session_id) if token is None else token
         return await self.client(f"/api/sessions/{session_id}/stream?token={token}", read=read, **options)
 
@@ -199,13 +204,14 @@ class Edge:
 
     async def until_ended(self, session_id: str) -> Document:
         async with asyncio.timeout(WAIT_S):
-            while (document := await self.document(session_id))["state"] != "ended":
+            while (document := await self.document(session_id))["state"] != "ended":  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         return document
 
     async def close_clients(self) -> None:
         for client in self._clients:
-            client.connection.transport.abort()
+            if not client.reads:
+                client.connection.transport.abort()
             await client.close()
 
 
@@ -233,9 +239,10 @@ def session_document(session_id: str) -> Document:
 async def furnish(store: Store, auth: Auth) -> None:
     """Three users and a lecture."""
     hashed = auth.hash_password(PASSWORD)
-    roles: Mapping[str, Role] = {
-        "student": "student", "other": "student", "instructor": "instructor", "colleague": "instructor", "admin": "admin"
-    }  # fmt: skip
+    students = ["student", "other"]
+    instructors = ["instructor", "colleague"]
+    roles: dict[str, Role] = {**dict.fromkeys(students, "student"), **dict.fromkeys(instructors, "instructor")}
+    roles["admin"] = "admin"
     await store.upsert_many(
         USERS.name,
         [
@@ -291,7 +298,7 @@ async def edge(
     http = HttpServer(ingest.asgi, "127.0.0.1", 0)
     await http.start()
     await ingest.start()
-    running = Edge(ingest, http, local, sqlite, auth)
+    running = Edge(ingest, http, local, log, sqlite, auth)
     try:
         yield running
     finally:

@@ -26,6 +26,7 @@ export interface ScrollingChartOptions {
   bands?: { series: [number, number]; fill: string }[];
 }
 
+const NARROW_PX = 420;
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 
 export class ScrollingChart {
@@ -62,8 +63,7 @@ export class ScrollingChart {
             ...axis,
             grid: { show: false },
             size: 26,
-            splits: (_, __, min, max) =>
-              Array.from({ length: Math.floor((max - min) / everyS + 1e-6) + 1 }, (_, step) => max - step * everyS).reverse(),
+            splits: (plot, _, min, max) => marks(min, max, plot.width < NARROW_PX ? everyS * 2 : everyS),
             values: (plot, splits) => splits.map((at) => ago((plot.scales["x"]?.max ?? at) - at)),
           },
           ...options.axes.map((each, index) => ({
@@ -124,6 +124,11 @@ export class ScrollingChart {
     this.scheme.removeEventListener("change", this.redraw);
     this.plot.destroy();
   }
+}
+
+/** Steps back from the right edge, left to right. */
+function marks(min: number, max: number, every: number): number[] {
+  return Array.from({ length: Math.floor((max - min) / every + 1e-6) + 1 }, (_, step) => max - step * every).reverse();
 }
 
 function ago(seconds: number): string {

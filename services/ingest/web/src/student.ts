@@ -21,6 +21,7 @@ const CHART_S = 60;
 interface OpenSession {
   created: SessionCreated;
   choice: Choice;
+  startedAtMs: number;
 }
 
 export class StudentView {
@@ -113,7 +114,7 @@ export class StudentView {
     this.notice.clear();
     try {
       const created = await this.api.createSession(choice.lectureCode, choice.consent.recording, choice.consent);
-      if (!(await this.goLive({ created, choice }))) await this.api.endSession(created.session_id);
+      if (!(await this.goLive({ created, choice, startedAtMs: Date.now() }))) await this.api.endSession(created.session_id);
     } catch (error) {
       this.tell(error);
     } finally {
@@ -311,6 +312,9 @@ export class StudentView {
       }
       if (this.stream === null || nowMs - this.drawnAtMs < 66 || this.chartCard.hidden) return;
       this.drawnAtMs = nowMs;
+      if (this.open !== null) {
+        this.stage.setPace(`${this.open.choice.lectureCode} · ${duration((Date.now() - this.open.startedAtMs) / 1000)}`);
+      }
       this.chart.draw(this.series.table(), Date.now());
     });
   }
