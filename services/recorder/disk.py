@@ -32,6 +32,17 @@ class Disk:
             self.sync_folder(path.parent)
         return valid_bytes + len(content)
 
+    def claim(self, path: Path, owner: str) -> bool:
+        """Whether a name is the owner's: nobody else's, on whichever replica, from now until the file is removed."""
+        try:
+            with path.open("x") as file:
+                file.write(owner)
+                file.flush()
+                os.fsync(file.fileno())
+        except FileExistsError:
+            return path.read_text() == owner
+        return True
+
     def publish(self, temporary: Path, final: Path) -> None:
         """Sync a finished file and move it to its place in one step; both lie on one file system."""
         with temporary.open("rb") as file:

@@ -6,7 +6,7 @@ from schemas.sessions import SessionStart
 from services.recorder.disk import Disk
 from services.recorder.encoder import Codec
 from services.recorder.manifest import Failure, Header, Manifest, Segment, encode_line, parse
-from services.recorder.naming import filename_of, open_folder, recording_id_of
+from services.recorder.naming import claim_path, filename_of, open_folder, recording_id_of
 
 MANIFEST = "manifest.jsonl"
 
@@ -25,15 +25,20 @@ class Journal:
     @classmethod
     def create(cls, recordings_dir: Path, start: SessionStart, codec: Codec, disk: Disk) -> "Journal":
         """Make the folder and write the header."""
-        taken = (recordings_dir / filename_of(start)).exists()
+        recording_id = recording_id_of(start.session_id)
+        filename = filename_of(start)
+        folder = open_folder(recordings_dir, recording_id)
+        disk.make_folder(folder)
+        # Two sessions of one student may start in the same millisecond. A file of that name is looked for after the
+        # claim: whoever made it gave up its own claim only then.
+        claimed = disk.claim(claim_path(recordings_dir, filename), recording_id)
+        taken = not claimed or (recordings_dir / filename).exists()
         header = Header(
-            recording_id=recording_id_of(start.session_id),
+            recording_id=recording_id,
             filename=filename_of(start, taken=taken),
             codec=codec,
             session=start,
         )
-        folder = open_folder(recordings_dir, header.recording_id)
-        disk.make_folder(folder)
         journal = cls(folder, Manifest(header), disk)
         journal._append(header)
         return journal
@@ -83,6 +88,9 @@ class Journal:
 
     def delete(self) -> None:
         self.delete_segments()
+        claim = claim_path(self.folder.parent.parent, filename_of(self._header.session))
+        if claim.exists() and claim.read_text() == self._header.recording_id:
+            self._disk.remove(claim)
         self._disk.remove(self.folder / MANIFEST)
         self._disk.remove(self.folder)
 

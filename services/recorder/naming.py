@@ -45,6 +45,11 @@ def open_folder(recordings_dir: Path, recording_id: str) -> Path:
     return recordings_dir / "open" / recording_id
 
 
+def claim_path(recordings_dir: Path, filename: str) -> Path:
+    """The file that claims a name for a recording under way."""
+    return recordings_dir / "open" / f"{filename}.claim"
+
+
 def metadata_path(recordings_dir: Path, recording_id: str) -> Path:
     """Where a finished recording's metadata lies."""
     return recordings_dir / "metadata" / f"{recording_id}.json"

@@ -60,6 +60,10 @@ class MortalDisk(Disk):
         self._fate.deed(half)
         return super().append(path, content, valid_bytes)
 
+    def claim(self, path: Path, owner: str) -> bool:
+        self._fate.deed()
+        return super().claim(path, owner)
+
     def publish(self, temporary: Path, final: Path) -> None:
         self._fate.deed()
         super().publish(temporary, final)
