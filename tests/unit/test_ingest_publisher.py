@@ -1,0 +1,159 @@
+"""Frames on their way into a log that fails as it likes: in order, none silently lost."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from schemas.topics import Topic
+from services.ingest.publisher import Publisher
+from services.runtime.log import Consumer, EventLog, Handler, LogUnavailable, Position, Record
+from tests.support.edge import until
+
+
+class FlakyLog(EventLog):
+    """Takes or refuses each send as `answers` says: "yes", "refuse" (at once) or "fail" (later); then always yes."""
+
+    name = "log"
+
+    def __init__(self, answers: Sequence[str] = ()) -> None:
+        self.answers = list(answers)
+        self.seqs: list[int] = []
+        self._failing = False
+
+    async def send(
+        self, topic: Topic, key: str, value: bytes, headers: Mapping[str, str] | None = None
+    ) -> asyncio.Future[Position]:
+        answer = self.answers.pop(0) if self.answers else "yes"
+        if answer == "refuse":
+            raise LogUnavailable("away")
+        future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(self._answer, future, answer, int((headers or {})["seq"]))
+        return future
+
+    def _answer(self, future: asyncio.Future[Position], answer: str, seq: int) -> None:
+        if answer == "fail":
+            future.set_exception(LogUnavailable("away"))
+        else:
+            self.seqs.append(seq)
+            future.set_result(Position(0, 0))
+
+    def consumer(
+        self, topics: Sequence[Topic], handler: Handler, *, group: str | None, max_records: int = 256
+    ) -> Consumer:
+        raise NotImplementedError
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def check(self) -> None: ...
+
+    async def snapshot(self, topic: Topic, partition: int) -> Mapping[str, Record]:
+        return {}
+
+
+class Kept:
+    """What a publisher said."""
+
+    def __init__(self, log: EventLog, reserved: int = 10_000) -> None:
+        self.acks: list[tuple[int, int]] = []
+        self.trouble: list[str] = []
+        self.reservations: list[int] = []
+        self.publisher = Publisher(
+            log,
+            "s-1",
+            reserved=reserved,
+            reserve=self._reserve,
+            on_acked=lambda seq, frames: self.acks.append((seq, frames)),
+            on_trouble=self.trouble.append,
+            retry_s=0.0,
+        )
+
+    async def _reserve(self, seq: int) -> int:
+        self.reservations.append(seq)
+        return seq + 9
+
+    async def publish(self, seqs: range) -> None:
+        for seq in seqs:
+            await self.publisher.publish(seq, b"jpeg", {"seq": str(seq)})
+
+
+async def test_frames_that_the_log_refuses_go_again_in_order() -> None:
+    log = FlakyLog(["yes", "refuse"])
+    kept = Kept(log)
+    await kept.publish(range(5))
+    await kept.publisher.drain()
+    assert log.seqs == [0, 1, 2, 3, 4]
+    assert sum(frames for _, frames in kept.acks) == 5
+    assert len(kept.trouble) == 1
+    await until(lambda: not kept.publisher.troubled)
+
+
+async def test_a_frame_overtaken_in_the_log_is_told_as_lost() -> None:
+    log = FlakyLog(["yes", "fail", "yes"])
+    kept = Kept(log)
+    await kept.publish(range(4))
+    await kept.publisher.drain()
+    assert log.seqs == [0, 2, 3]
+    assert kept.acks[-1][0] == 3
+    assert sum(frames for _, frames in kept.acks) == 3
+    assert "numbers 1 to 1" in kept.trouble[-1]
+
+
+async def test_numbers_are_reserved_before_they_are_used() -> None:
+    kept = Kept(FlakyLog(), reserved=4)
+    await kept.publish(range(20))
+    await kept.publisher.drain()
+    assert kept.reservations == [5, 15]
+
+
+async def test_a_record_goes_behind_all_frames_and_waits_for_the_log() -> None:
+    log = FlakyLog(["yes", "fail", "fail", "yes", "refuse", "fail", "yes"])
+    kept = Kept(log)
+    await kept.publish(range(2))
+    await kept.publisher.record({"seq": "99"}, b"end")
+    assert log.seqs == [0, 1, 99]
+
+
+async def test_a_cancelled_caller_takes_no_frame_along() -> None:
+    gate = asyncio.Event()
+
+    class Full(FlakyLog):
+        async def send(
+            self, topic: Topic, key: str, value: bytes, headers: Mapping[str, str] | None = None
+        ) -> asyncio.Future[Position]:
+            await gate.wait()
+            return await super().send(topic, key, value, headers)
+
+    log = Full()
+    kept = Kept(log)
+    caller = asyncio.create_task(kept.publish(range(1)))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    gate.set()
+    await kept.publisher.drain()
+    assert log.seqs == [0]
+
+
+@given(st.lists(st.sampled_from(["yes", "refuse", "fail"]), max_size=30), st.integers(1, 12))
+@hypothesis_settings(deadline=None, max_examples=60)
+def test_the_log_has_each_number_once_in_order_and_losses_are_told(answers: list[str], count: int) -> None:
+    log = FlakyLog(answers)
+
+    async def play() -> Kept:
+        kept = Kept(log)
+        await kept.publish(range(count))
+        await kept.publisher.drain()
+        return kept
+
+    kept = asyncio.run(play())
+    assert log.seqs == sorted(set(log.seqs))
+    missing = count - len(log.seqs)
+    assert sum(frames for _, frames in kept.acks) == len(log.seqs)
+    assert [seq for seq, _ in kept.acks] == sorted({seq for seq, _ in kept.acks})
+    assert kept.publisher.outstanding == 0
+    assert missing == 0 or any("lost" in text for text in kept.trouble)
