@@ -279,15 +279,18 @@ async def test_a_rebalance_loses_no_work(place: Place) -> None:
     log, first, second = await place.open(), Listener(), Listener()
     await place.member(log, first, group=place.group(), max_records=3)
     await until(lambda: len(first.owned) == PARTITIONS, "the first member owns all")
-    acknowledged = []
-    sent = []
+    acknowledged: list[asyncio.Future[object]] = []
+    sent: list[bytes] = []
 
     async def stream() -> None:
-        for number in range(400):
+        number = 0
+        while not enough.is_set():
             sent.append(b"%d" % number)
-            acknowledged.append(await log.send(place.one, f"key-{number % 16}", sent[-1]))
-            await asyncio.sleep(0.001)
+            acknowledged.append(await log.send(place.one, f"key-{number % 16}", sent[-1]))  # type: ignore[arg-type]
+            number += 1
+            await asyncio.sleep(0.002)
 
+    enough = asyncio.Event()
     streaming = asyncio.create_task(stream())
     await until(lambda: len(first.records) > 20, "the stream runs")
     member = await place.member(log, second, group=place.group(), max_records=3)
@@ -297,6 +300,7 @@ async def test_a_rebalance_loses_no_work(place: Place) -> None:
     await until(lambda: len(second.records) > 20, "the second works")
     await member.stop()
     await until(lambda: len(first.owned) == PARTITIONS, "the first owns all again")
+    enough.set()
     await streaming
     await asyncio.gather(*acknowledged)
     await until(lambda: set(first.values() + second.values()) == set(sent), "every record was worked on")

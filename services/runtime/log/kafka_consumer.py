@@ -29,7 +29,7 @@ from services.runtime.log.topics import READY_WITHIN_S, describe, unreachable
 logger = structlog.get_logger(__name__)
 
 SESSION_TIMEOUT_MS = 6_000
-HEARTBEAT_MS = 2_000
+HEARTBEAT_MS = 1_000
 REBALANCE_TIMEOUT_MS = 30_000
 MAX_PARTITION_FETCH_BYTES = 256 << 10
 # A handler that waits is back-pressure and no reason to lose the partitions: heartbeats say that the member lives.
@@ -70,7 +70,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             group_instance_id=instance_id if group else None,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest" if group else "latest",
-            partition_assignment_strategy=(StickyPartitionAssignor,),
+            partition_assignment_strategy=(_assignor(),),
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
@@ -208,6 +208,12 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._consumer.commit({KafkaPartition(*source): offset for source, offset in offsets.items()})
         except (KafkaError, TimeoutError) as error:
             raise LogUnavailable(describe(error)) from error
+
+
+def _assignor() -> type[StickyPartitionAssignor]:
+    """A sticky assignor of its own for each consumer: it keeps what its member owned in the class, where all consumers
+    of a process would claim each other's partitions."""
+    return type("StickyPartitionAssignor", (StickyPartitionAssignor,), {})
 
 
 async def _parse(message: tuple[ConsumerRecord[bytes, bytes], ...]) -> KafkaMessage:
