@@ -26,7 +26,7 @@ _NEVER_CLOSED_EAR = 0.14
 _MISTAKEN_MS = 5000.0
 
 _WINDOW_MS = 60_000.0
-_BUCKET_MS = 1000.0
+_PIECE_MS = 1000.0
 _ENOUGH_MS = 5000.0
 
 
@@ -129,19 +129,22 @@ def crossing(before: float, after: float, level: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Perclos:
-    """Share of measurable time with the eyes 80 % or more closed, over the last 60 s of it (Wierwille et al. 1994),
-    in pieces of about a second: (measurable ms, closed ms)."""
+    """Share of measurable time with the eyes 80 % or more closed, over the last 60 s of it (Wierwille et al. 1994).
+
+    Whole `pieces` of about a second, (measurable ms, closed ms); then the sums over them and the piece under way.
+    """
 
     pieces: tuple[tuple[float, float], ...] = ()
-    measured_ms: float = 0.0  # of the piece under way
+    measured_ms: float = 0.0
     closed_ms: float = 0.0
+    piece_measured_ms: float = 0.0
+    piece_closed_ms: float = 0.0
 
     def value(self) -> float | None:
         """0..1; None before five seconds were measurable."""
-        measured = self.measured_ms + sum(piece[0] for piece in self.pieces)
-        if measured < _ENOUGH_MS:
+        if self.measured_ms < _ENOUGH_MS:
             return None
-        return min(1.0, (self.closed_ms + sum(piece[1] for piece in self.pieces)) / measured)
+        return min(1.0, self.closed_ms / self.measured_ms)
 
 
 def account(perclos: Perclos, before: float | None, after: float, dt_ms: float) -> Perclos:
@@ -153,12 +156,12 @@ def account(perclos: Perclos, before: float | None, after: float, dt_ms: float) 
     else:
         share = crossing(before, after, CLOSED_LEVEL)
         closed_ms = dt_ms * (share if before < CLOSED_LEVEL else 1 - share)
-    measured_ms, closed_ms = perclos.measured_ms + dt_ms, perclos.closed_ms + closed_ms
-    if measured_ms < _BUCKET_MS:
-        return Perclos(perclos.pieces, measured_ms, closed_ms)
-    pieces = (*perclos.pieces, (measured_ms, closed_ms))
-    total_ms = sum(piece[0] for piece in pieces)
-    while total_ms - pieces[0][0] >= _WINDOW_MS:
-        total_ms -= pieces[0][0]
+    piece = (perclos.piece_measured_ms + dt_ms, perclos.piece_closed_ms + closed_ms)
+    if piece[0] < _PIECE_MS:
+        return Perclos(perclos.pieces, perclos.measured_ms + dt_ms, perclos.closed_ms + closed_ms, *piece)
+    pieces = (*perclos.pieces, piece)
+    measured_ms = sum(each[0] for each in pieces)
+    while measured_ms - pieces[0][0] >= _WINDOW_MS:
+        measured_ms -= pieces[0][0]
         pieces = pieces[1:]
-    return Perclos(pieces)
+    return Perclos(pieces, measured_ms, sum(each[1] for each in pieces))

@@ -99,9 +99,10 @@ def head_rotation(landmarks_px: NDArray[np.float32]) -> NDArray[np.float32]:
     The neutral face is centred, so that the landmarks need not be: their mean falls out of the product.
     """
     u, _, vt = np.linalg.svd(_NEUTRAL_T @ landmarks_px[:_FACE])
-    if np.linalg.det(u) * np.linalg.det(vt) < 0:
-        vt[2] = -vt[2]
     rotation: NDArray[np.float32] = (u @ vt).T
+    if _determinant(rotation.tolist()) < 0:  # the best fit would be a mirror image; take the best rotation
+        vt[2] = -vt[2]
+        rotation = (u @ vt).T
     return rotation
 
 
@@ -123,6 +124,11 @@ def _iris(corner_left: Point, corner_right: Point, iris: Point) -> tuple[float, 
     if not scale:
         return 0.0, 0.0
     return (off_x * across_x + off_y * across_y) / scale, (off_x * across_y - off_y * across_x) / scale
+
+
+def _determinant(m: list[list[float]]) -> float:
+    (a, b, c), (d, e, f), (g, h, i) = m
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
 
 
 def _near_left(yaw_deg: float) -> float:
