@@ -28,6 +28,7 @@ class HttpServer:
                 ws_per_message_deflate=False,
                 timeout_graceful_shutdown=3,
                 access_log=False,
+                log_level="warning",  # at info it logs each socket's address, and with it the token
             )
         )
         self._task: asyncio.Task[None] | None = None

@@ -192,3 +192,9 @@ async def test_frames_after_the_end(running: Edge, client: Client) -> None:
     assert running.ingest.streams.get("s-1") is not None
     await client.frame(0)
     await until(lambda: client.codes() == ["not_started"])
+
+
+async def test_tokens_stay_out_of_the_logs(running: Edge, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    await running.started(await running.session())
+    assert running.token("s-1")[:20] not in caplog.text
