@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.store import StoreUnavailable, sqlite_file
+from services.runtime.store import Conflict, StoreUnavailable, sqlite_file
 from services.runtime.store.filters import condition, order_by
 from services.runtime.store.sqlite import SqliteStore
 
@@ -73,6 +73,18 @@ async def test_a_full_disk_refuses_writes_and_reads_on(tmp_path: Path) -> None:
         await limit_pages(store, pages + 100)
         await store.upsert_many("metrics", [{"_id": "big", "text": "x" * 10 * 4096}])
         assert await store.count("metrics") == 2
+    finally:
+        await store.close()
+
+
+async def test_a_batch_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    await store.start()
+    try:
+        await store.insert("users", {"_id": "1", "username": "ada"})
+        with pytest.raises(Conflict):
+            await store.upsert_many("users", [{"_id": "2", "username": "bob"}, {"_id": "3", "username": "ada"}])
+        assert await store.find("users") == [{"_id": "1", "username": "ada"}]
     finally:
         await store.close()
 

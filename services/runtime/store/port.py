@@ -1,7 +1,11 @@
 """`Store`: documents with an `_id` in named collections. A small part of what MongoDB does, so that either can serve.
 
 A filter names fields (dotted for nested ones) and what they must be: a value (equal), or operators
-`{"$gte": …, "$gt": …, "$lte": …, "$lt": …, "$ne": …, "$in": […]}`. All its fields must hold.
+`{"$gte": …, "$gt": …, "$lte": …, "$lt": …, "$ne": …, "$in": […]}`. All its fields must hold. Values are scalars; a
+field that is missing is null; values of different kinds (number, text, boolean, null) are never equal nor ordered.
+
+A document is what JSON can hold, with finite numbers and a text as `_id`. What cannot be stored, an unknown collection
+and a filter that means nothing raise `ValueError`: those are mistakes in the code.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,14 +33,17 @@ class Store(Protocol):
         """Add one document; raises `Conflict`."""
 
     async def upsert_many(self, collection: str, documents: Sequence[Document]) -> None:
-        """Put documents by their `_id`, replacing what is there. One transaction on SQLite, one bulk on MongoDB."""
+        """Put documents by their `_id`, replacing what is there; of two with one `_id` the last stays. Raises `Conflict`.
+
+        One transaction on SQLite, one bulk on MongoDB."""
 
     async def update(
         self, collection: str, key: str, changes: Mapping[str, Any], where: Filter | None = None
     ) -> Document | None:
         """Set top-level fields of one document, if it also matches `where`.
 
-        Returns it as it is now; None when nothing matched."""
+        One step: of several callers that name the same old value, one wins. Returns the document as it is now; None
+        when nothing matched. Raises `Conflict`."""
 
     async def get(self, collection: str, key: str) -> Document | None: ...
 
@@ -49,7 +56,7 @@ class Store(Protocol):
         limit: int = 0,
         skip: int = 0,
     ) -> list[Document]:
-        """Documents that match; sorted by (field, 1 or −1); `limit` 0 means all."""
+        """Documents that match; sorted by (field, 1 or −1), null first, equals by `_id`; `limit` 0 means all."""
 
     async def count(self, collection: str, where: Filter | None = None) -> int: ...
 
