@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -125,20 +126,20 @@ async def replay_video(
 
 def replay_table(reports: Sequence[ReplayReport]) -> Table:
     """What came of the files, a row each."""
-    numbers = ("frames", "acked", "analyzed", "skipped", "blinks", "yawns", "p50 ms", "p99 ms")
-    table = Table("file", "session")
+    numbers = ("frames", "acked", "analyzed", "skipped", "blinks", "yawns", "p50", "p99")
+    table = Table("file", "session", caption="p50, p99: capture to shown, in ms", box=box.SIMPLE_HEAD)
     for name in numbers:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for each in reports:
         counts = (each.frames, each.acked, each.analyzed, each.skipped, each.blinks, each.yawns)
         latencies = (each.latency_p50_ms, each.latency_p99_ms)
-        table.add_row(each.file, each.session_id, *map(shown, counts), *(shown(value, digits=1) for value in latencies))
+        table.add_row(each.file, each.session_id, *map(shown, counts), *map(shown, latencies))
     return table
 
 
-def shown(value: float | None, digits: int = 0) -> str:
+def shown(value: float | None) -> str:
     """A number of a table; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:.0f}"
 
 
 def _check(files: Sequence[Path], fps: float | None, session_id: str | None) -> None:
