@@ -33,9 +33,9 @@ class Store(Protocol):
         """Add one document; raises `Conflict`."""
 
     async def upsert_many(self, collection: str, documents: Sequence[Document]) -> None:
-        """Put documents by their `_id`, replacing what is there; of two with one `_id` the last stays. Raises `Conflict`.
+        """Put documents by their `_id`, replacing what is there; of two with one `_id` the last stays.
 
-        One transaction on SQLite, one bulk on MongoDB."""
+        Raises `Conflict`. One transaction on SQLite, one bulk on MongoDB."""
 
     async def update(
         self, collection: str, key: str, changes: Mapping[str, Any], where: Filter | None = None
