@@ -38,5 +38,5 @@ def configure_logging(level: str, *, json: bool) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     # uvicorn tells every socket with its address, and the address holds the token.
-    for noisy in ("aiokafka", "faststream", "uvicorn.access", "uvicorn.error", "asyncio"):
+    for noisy in ("aiokafka", "faststream", "httpx", "websockets", "uvicorn.access", "uvicorn.error", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
