@@ -41,6 +41,7 @@ export class StudentView {
   private frame = 0;
   private drawnAtMs = 0;
   private retryAtMs: number | null = null;
+  private endsByApi = false;
   private readonly onOnline = () => this.stream?.retryNow();
 
   constructor(
@@ -184,14 +185,21 @@ export class StudentView {
     this.camera.capture(open.choice.capture, (jpeg, capturedAtMs) => this.stream?.captured(jpeg, capturedAtMs));
   }
 
+  /** Ends a session over the REST API: without a stream, or when the stream is gone. */
   private async endOpen(open: OpenSession): Promise<void> {
-    sessionStorage.removeItem(OPEN_SESSION);
-    this.notice.clear();
     try {
       await this.api.endSession(open.created.session_id);
     } catch (error) {
-      if (!(error instanceof ApiError) || error.failure !== "refused") return this.tell(error); // refused: it had ended
+      const known = error instanceof ApiError ? error : null;
+      if (known?.failure !== "refused") {
+        const title = "The session could not be ended";
+        const advice = known?.message ?? "Something went wrong.";
+        this.notice.show("problem", { title, advice }, { label: "End it", run: () => void this.endOpen(open) });
+        return;
+      }
     }
+    sessionStorage.removeItem(OPEN_SESSION);
+    this.notice.show("info", { title: "The session has ended", advice: this.recordingAdvice(open) });
     if (open.choice.consent.recording) void this.recordings.waitFor(open.created.session_id);
   }
 
@@ -250,9 +258,8 @@ export class StudentView {
   }
 
   endByApi(): void {
-    const sessionId = this.open?.created.session_id;
-    if (sessionId === undefined) return;
-    this.api.endSession(sessionId).catch((error: unknown) => this.tell(error));
+    if (this.open !== null) void this.endOpen(this.open);
+    this.endsByApi = true;
   }
 
   finished(ending: Ending): void {
@@ -260,21 +267,26 @@ export class StudentView {
     this.camera.close();
     this.setLive(false);
     this.retryAtMs = null;
-    if (ending.why !== "token") sessionStorage.removeItem(OPEN_SESSION);
     if (ending.why === "token") return this.onExpired();
+    if (this.endsByApi) {
+      this.endsByApi = false;
+      return; // what comes of it is told then
+    }
+    sessionStorage.removeItem(OPEN_SESSION);
     const told = endingWords(ending);
     if (told !== null) {
       const back = { label: "Take it back", run: () => void (open && this.goLive(open)) };
       this.notice.show("problem", told, ...(ending.why === "replaced" ? [back] : []));
-    } else if (ending.why === "stopped") this.tellTotals(ending);
+    } else if (ending.why === "stopped" && open !== null) {
+      const { totals } = ending;
+      const numbers = totals === null ? "" : `${duration(totals.durationMs / 1000)} min, ${totals.frames} pictures. `;
+      this.notice.show("info", { title: "The session has ended", advice: numbers + this.recordingAdvice(open) });
+    }
     if (open?.choice.consent.recording) void this.recordings.waitFor(open.created.session_id);
   }
 
-  private tellTotals(ending: Extract<Ending, { why: "stopped" }>): void {
-    const { totals } = ending;
-    const numbers = totals === null ? "" : `${duration(totals.durationMs / 1000)} min, ${totals.frames} pictures. `;
-    const recorded = this.open?.choice.consent.recording ? "The recording appears below in a moment." : "";
-    this.notice.show("info", { title: "The session has ended", advice: numbers + recorded });
+  private recordingAdvice(open: OpenSession): string {
+    return open.choice.consent.recording ? "The recording appears below in a moment." : "";
   }
 
   // The page itself.
