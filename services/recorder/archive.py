@@ -10,7 +10,7 @@ from schemas.events import RecordingEvent
 from schemas.sessions import SessionEnd, SessionStart
 from services.recorder.disk import Disk
 from services.recorder.encoder import Codec, Encoder
-from services.recorder.events import Kind, event_of
+from services.recorder.events import Kind, event_of, reason_of
 from services.recorder.finish import write_playable
 from services.recorder.finished import Finished
 from services.recorder.journal import Journal
@@ -83,7 +83,7 @@ class Archive:
             try:
                 finished = write_playable(journal, self._dir, self._disk)
             except (OSError, av.FFmpegError) as failure:
-                error = error or f"the file could not be finished: {failure}"
+                error = error or f"the file could not be finished: {reason_of(failure)}"
         elif error is None:
             error = "no frame arrived that could be recorded"
         kind: Kind = "completed" if error is None else "failed"

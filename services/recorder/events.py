@@ -60,3 +60,8 @@ def never_begun(session: SessionStart, at_ms: int, error: str) -> RecordingEvent
         frame_count=0,
         error=error,
     )
+
+
+def reason_of(error: Exception) -> str:
+    """Why something could not be written, for whoever reads the event: no path, for paths hold names."""
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

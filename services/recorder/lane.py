@@ -78,13 +78,15 @@ class Lane:
         clock = asyncio.get_running_loop().time
         batch = [self._queue.popleft() for _ in range(min(BATCH_RECORDS, len(self._queue)))]
         oldest = self.session.oldest_unsafe
-        await self.session.take(batch)
+        try:
+            await self.session.take(batch)
+        finally:
+            for record in batch:
+                self._taken(len(record.value))
         self._active_at = clock()
         self._urgent = self._urgent and bool(self._queue)
         if self.session.oldest_unsafe is not oldest:
             self._unsafe_since = self._active_at
-        for record in batch:
-            self._taken(len(record.value))
 
     async def _sleep(self, wait_s: float) -> None:
         self._wake.clear()

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from schemas.frames import BadFrame, FrameHeaders
 from schemas.sessions import SessionEnd, SessionStart
 from services.recorder.archive import Archive
-from services.recorder.events import event_of, never_begun
+from services.recorder.events import event_of, never_begun, reason_of
 from services.recorder.frame import Frame
 from services.recorder.metadata import Metadata
 from services.recorder.naming import wanted
@@ -87,8 +87,7 @@ class Session:
                 else:
                     await self._frames(batch)
             except Exception as error:  # a bug ends this recording, not the recorder
-                logger.exception("recording failed", session_id=self.session_id)
-                await self._fail(f"{type(error).__name__}: {error}", batch)
+                await self._fail(error, batch)
 
     async def flush(self) -> None:
         """Close the segment and finish its records."""
@@ -98,8 +97,7 @@ class Session:
         try:
             await self._in_thread(writer.flush)
         except Exception as error:
-            logger.exception("recording failed", session_id=self.session_id)
-            await self._fail(_reason(error), [])
+            await self._fail(error, [])
         else:
             self._finish_unsafe()
 
@@ -109,8 +107,8 @@ class Session:
             return
         try:
             await self._in_thread(self._tools.archive.playable_so_far, self._writer)
-        except Exception:  # the segments are safe; the next recorder finishes them
-            logger.exception("no playable file yet", session_id=self.session_id)
+        except Exception as error:  # the segments are safe; the next recorder finishes them
+            logger.warning("no playable file yet", session_id=self.session_id, error=reason_of(error))
 
     async def _start(self, record: Record) -> None:
         try:
@@ -134,7 +132,7 @@ class Session:
                 self._writer = await self._in_thread(self._tools.archive.begin, start)
             except OSError as error:
                 self._state = State.FAILED
-                return await publisher.event(never_begun(start, now_ms(), _reason(error)))
+                return await publisher.event(never_begun(start, now_ms(), _cannot(error)))
             self._state = State.RECORDING
         if self._writer is not None and self._writer.journal.manifest.failure is None:
             await publisher.event(event_of("started", self._writer.journal.manifest, now_ms()))
@@ -166,8 +164,7 @@ class Session:
         for record, error in work.rejected:
             await self._reject(record, error)
         if work.failure is not None:
-            logger.error("recording failed", session_id=self.session_id, exc_info=work.failure)
-            await self._fail(_reason(work.failure), work.left)
+            await self._fail(work.failure, work.left)
 
     async def _end(self, record: Record) -> None:
         try:
@@ -180,24 +177,34 @@ class Session:
         archive, publisher = self._tools.archive, self._tools.publisher
         if self._writer is not None and self._state is not State.ENDED:
             await publisher.event(await self._in_thread(archive.end, self._writer, end, self._tools.now_ms()))
-            await self._in_thread(archive.forget, self.session_id)
+            await self._forget()
         elif self._metadata is not None:
             # A crash came between the end of the recording and this record's commit: the event may be missing.
             await publisher.event(self._metadata.event)
-            await self._in_thread(archive.forget, self.session_id)
+            await self._forget()
             self._metadata = None
         self._state, self._writer = State.ENDED, None
         self._tools.finish(record)
         return None
 
-    async def _fail(self, error: str, records: Sequence[Record]) -> None:
+    async def _forget(self) -> None:
+        try:
+            await self._in_thread(self._tools.archive.forget, self.session_id)
+        except OSError as error:  # the recording is complete; what is left over is only in the way
+            logger.warning("segments not deleted", session_id=self.session_id, error=reason_of(error))
+
+    async def _fail(self, error: Exception, records: Sequence[Record]) -> None:
         """Nothing more is written; the session goes on without a recording. `records` are those of no further use."""
+        # The traceback of a bug helps; that of a full disk tells paths, which hold names.
+        bug = None if isinstance(error, OSError) else error
+        logger.error("recording failed", session_id=self.session_id, error=reason_of(error), exc_info=bug)
         given_up, self._unsafe = [*self._unsafe, *records], []
         try:
             if self._state is not State.FAILED:
                 self._state = State.FAILED
                 if self._writer is not None:
-                    event = await self._in_thread(self._tools.archive.fail, self._writer, self._tools.now_ms(), error)
+                    fail, at_ms = self._tools.archive.fail, self._tools.now_ms()
+                    event = await self._in_thread(fail, self._writer, at_ms, _cannot(error))
                     await self._tools.publisher.event(event)
         finally:
             for record in given_up:
@@ -261,7 +268,5 @@ def _encode(writer: Writer, records: Sequence[Record], unsafe: Sequence[Record])
     return work
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"the recording cannot be written: {error.strerror}"
-    return f"the recording cannot be written: {error or type(error).__name__}"
+def _cannot(error: Exception) -> str:
+    return f"the recording cannot be written: {reason_of(error)}"

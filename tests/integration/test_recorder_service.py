@@ -337,6 +337,41 @@ async def test_a_full_disk_ends_one_recording_and_keeps_what_is_there(rig: Rig) 
     assert numbers_in(rig.recordings / last.filename) == recorded_seqs(rig.recordings, "r-s-1") == list(range(42))
 
 
+async def test_a_segment_that_was_damaged_fails_the_recording_by_name(rig: Rig) -> None:
+    await rig.start()
+    await rig.begin(start_of())
+    await rig.frames(range(21))
+    await rig.until_all_is_done()
+    segment = rig.recordings / "open" / "r-s-1" / "000000.mp4"
+    segment.write_bytes(segment.read_bytes()[:-100])
+    await rig.frames(range(21, 42))
+    event = await rig.end()
+    await rig.until_all_is_done()
+    assert event.kind == "failed"
+    assert event.error is not None
+    assert event.error.startswith("the file could not be finished: 000000.mp4: ")
+    assert (segment.parent / "000001.mp4").exists()
+
+
+class HomelessDisk(Disk):
+    """Has no place for final files."""
+
+    def publish(self, temporary: Path, final: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(final))
+
+
+async def test_a_file_that_cannot_be_finished_keeps_its_segments(rig: Rig) -> None:
+    await rig.run(build_app(Settings(rapt_data=rig.data), rig.log, rig.metrics, disk=HomelessDisk()))
+    await rig.begin(start_of())
+    await rig.frames(range(10))
+    event = await rig.end()
+    await rig.until_all_is_done()
+    assert (event.kind, event.filename) == ("failed", None)
+    assert event.error == "the file could not be finished: No space left on device"
+    assert recorded_seqs(rig.recordings, "r-s-1") == list(range(10))
+    assert decoded_frames(rig.recordings / "open" / "r-s-1" / "000000.mp4") == 10
+
+
 class ClosedDisk(Disk):
     """Lets nothing begin."""
 
