@@ -62,7 +62,13 @@ class KafkaLog:
         self._turns = {topic.name: asyncio.Lock() for topic in topics}  # sends of one topic keep their order
         self._delivery_timeout_s = delivery_timeout_s
         self._producer: KafkaProducer | None = None
-        self._broker: KafkaBroker | None = None
+        # FastStream's broker reads only (see kafka_producer); its own logger would warn at each start of a consumer
+        # that it does not create topics, which is done above.
+        quiet = logging.getLogger(f"{__name__}.faststream")
+        quiet.setLevel(logging.ERROR)
+        self._broker = KafkaBroker(
+            self._bootstrap, client_id="rapt", consumer_only=True, apply_types=False, logger=quiet, retry_backoff_ms=100
+        )
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -78,21 +84,13 @@ class KafkaLog:
         except LogUnavailable as error:
             raise LogStartFailed(str(error)) from error
         self._producer = producer
-        # FastStream's broker reads only (see kafka_producer); its own logger would warn at each start of a consumer
-        # that it does not create topics, which is done above.
-        quiet = logging.getLogger(f"{__name__}.faststream")
-        quiet.setLevel(logging.ERROR)
-        self._broker = KafkaBroker(
-            self._bootstrap, client_id="rapt", consumer_only=True, apply_types=False, logger=quiet, retry_backoff_ms=100
-        )
         await self._broker.connect()
 
     async def close(self) -> None:
         if self._producer is not None:
             await self._producer.close()
-        if self._broker is not None:
-            await self._broker.stop()
-        self._producer = self._broker = None
+        await self._broker.stop()
+        self._producer = None
 
     stop = close
 
@@ -131,8 +129,6 @@ class KafkaLog:
     def consumer(
         self, topics: Sequence[Topic], handler: Handler, *, group: str | None, max_records: int = 256
     ) -> Consumer:
-        if self._broker is None:
-            raise LogUnavailable("the log is not open")
         for topic in topics:
             self._count(topic)
         instance_id = f"{self._instance_id}-{group}-{next(self._members)}" if self._instance_id else None
