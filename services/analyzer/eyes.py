@@ -21,7 +21,7 @@ _PRIOR_EAR = (0.24, 0.40)
 _LEARNING_MS = 3000.0
 _RISE_MS = (500.0, 3000.0)  # time constants while learning and after
 _FALL_MS = (5000.0, 60_000.0)  # slow: heavy lids are no new way to be open
-# No closed eye reads this much: after five seconds of it the baseline was wrong, not the person asleep.
+# No closed eye reads this much: after five seconds above it the baseline was wrong, not the person asleep.
 _NEVER_CLOSED_EAR = 0.14
 _MISTAKEN_MS = 5000.0
 
@@ -74,7 +74,7 @@ def see(eyes: Eyes, ear: float, now_ms: float, dt_ms: float, *, frontal: bool, m
         if frontal and not mouth_wide:
             baseline = _learn(baseline, ear, dt_ms, learning=learned_ms < _LEARNING_MS)
             learned_ms += dt_ms
-    elif now_ms - dip.start_ms > _MISTAKEN_MS and ear > _NEVER_CLOSED_EAR:
+    elif now_ms - dip.start_ms > _MISTAKEN_MS and dip.lowest * baseline > _NEVER_CLOSED_EAR:
         baseline, ratio, dip = ear, 1.0, None
     return Eyes(baseline, learned_ms, ratio, dip, _closed_since(eyes, ratio, now_ms, dt_ms), eyes.blink_count + blink)
 

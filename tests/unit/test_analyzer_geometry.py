@@ -1,0 +1,66 @@
+"""EAR, MAR, iris and head pose of single frames."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.analyzer.geometry import eye_aspect_ratio, measure, mouth_aspect_ratio
+from tests.support.faces import face
+
+DEGREES = st.floats(-25, 25)
+
+
+def test_ear_is_that_of_the_paper() -> None:
+    # Corners 4 apart; lids 1 and 2 apart: (1 + 2) / (2 · 4).
+    eye = [[0.0, 0.0], [1.0, 0.5], [3.0, 1.0], [4.0, 0.0], [3.0, -1.0], [1.0, -0.5]]
+    assert eye_aspect_ratio(eye) == pytest.approx(0.375)
+
+
+def test_mar_is_mean_height_over_width() -> None:
+    lips = [[0.0, 0.0], [6.0, 0.0], [1.0, 1.0], [1.0, -1.0], [3.0, 2.0], [3.0, -2.0], [5.0, 1.5], [5.0, -1.5]]
+    assert mouth_aspect_ratio(lips) == pytest.approx((2 + 4 + 3) / (3 * 6))
+
+
+def test_a_face_of_no_size_is_no_error() -> None:
+    nothing = measure(np.zeros((478, 3), np.float32))
+    assert (nothing.ear_left, nothing.ear_right, nothing.mar, nothing.face_px) == (0, 0, 0, 0)
+
+
+@given(DEGREES, DEGREES, DEGREES)
+def test_head_pose_is_what_the_head_was_turned_by(yaw_deg: float, pitch_deg: float, roll_deg: float) -> None:
+    seen = measure(face(yaw_deg=yaw_deg, pitch_deg=pitch_deg, roll_deg=roll_deg))
+    assert (seen.yaw_deg, seen.pitch_deg, seen.roll_deg) == pytest.approx((yaw_deg, pitch_deg, roll_deg), abs=0.6)
+
+
+@given(DEGREES, DEGREES, DEGREES, st.floats(-0.3, 0.3), st.floats(-0.2, 0.2))
+def test_turning_the_head_leaves_the_irises_where_they_are(
+    yaw_deg: float, pitch_deg: float, roll_deg: float, iris_h: float, iris_v: float
+) -> None:
+    seen = measure(face(yaw_deg=yaw_deg, pitch_deg=pitch_deg, roll_deg=roll_deg, iris_h=iris_h, iris_v=iris_v))
+    assert (seen.iris_h, seen.iris_v) == pytest.approx((iris_h, iris_v), abs=0.02)
+
+
+@given(st.floats(0.02, 0.45), st.floats(0.0, 1.1), st.floats(-40, 40), st.floats(30, 400))
+def test_ratios_do_not_change_with_size_place_and_roll(ear: float, mar: float, roll_deg: float, face_px: float) -> None:
+    seen = measure(face(ear=ear, mar=mar, roll_deg=roll_deg, face_px=face_px, centre=(face_px, 2 * face_px)))
+    assert (seen.ear_left, seen.ear_right) == pytest.approx((ear, ear), abs=0.005)
+    assert seen.mar == pytest.approx(mar, abs=0.005)
+    assert seen.face_px == pytest.approx(face_px, rel=0.02)
+
+
+@given(st.floats(-25, 25), st.floats(-20, 20), st.floats(-25, 25), st.floats(-0.3, 0.3))
+def test_the_mirror_image_mirrors_the_sides(yaw_deg: float, pitch_deg: float, roll_deg: float, iris_h: float) -> None:
+    one = measure(face(yaw_deg=yaw_deg, pitch_deg=pitch_deg, roll_deg=roll_deg, iris_h=iris_h))
+    other = measure(face(yaw_deg=-yaw_deg, pitch_deg=pitch_deg, roll_deg=-roll_deg, iris_h=-iris_h))
+    assert other.yaw_deg == pytest.approx(-one.yaw_deg, abs=0.1)
+    assert other.pitch_deg == pytest.approx(one.pitch_deg, abs=0.1)
+    assert other.iris_h == pytest.approx(-one.iris_h, abs=0.01)
+    assert (other.ear_left, other.ear_right) == pytest.approx((one.ear_right, one.ear_left), abs=0.01)
+
+
+def test_turned_sideways_the_nearer_eye_counts() -> None:
+    seen = measure(face(yaw_deg=30))
+    assert seen.ear == seen.ear_left
+    assert seen.ear_right > seen.ear_left
+    assert measure(face(yaw_deg=-30)).ear == pytest.approx(seen.ear, abs=0.02)
