@@ -5,14 +5,13 @@ from starlette.websockets import WebSocket
 from schemas.wire import CLOSE_GOING_AWAY, CLOSE_TOKEN, CLOSE_UNKNOWN_SESSION
 from services.ingest.live import LiveView
 from services.ingest.outbox import Outbox
-from services.ingest.socket import Socket
+from services.ingest.socket import CLOSE_TRY_AGAIN_LATER, Socket
 from services.runtime.access import owns_lecture
 from services.runtime.auth import Auth, BadToken, IssuerUnavailable
 from services.runtime.metrics import Metrics
 from services.runtime.store import Store, StoreUnavailable
 from services.runtime.store.collections import LECTURES
 
-CLOSE_TRY_AGAIN_LATER = 1013
 # A class of thirty at five messages a second, for two seconds.
 MAX_RESULTS = 300
 

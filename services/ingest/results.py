@@ -65,8 +65,9 @@ class Results:
     def _metrics(self, record: Record) -> None:
         stream = self._streams.get(record.key)
         protocol = stream.protocol if stream else None
+        listener = stream.listener if stream else None
         watched = self._live.watches(record.key)
-        if protocol is None and not watched:
+        if listener is None and not watched:
             return
         now_ms = self._now_ms()
         captured_at_ms, received_at_ms, analyzed_at_ms = messages.metrics_times(record.value)
@@ -76,8 +77,8 @@ class Results:
             latency_ms = max(0, now_ms - received_at_ms)
         if latency_ms > self._stale_after_ms:
             return
-        if stream is not None and stream.socket is not None and protocol is not None and protocol.started:
-            stream.socket.result(messages.metrics(latency_ms, record.value))
+        if listener is not None:
+            listener.result(messages.metrics(latency_ms, record.value))
             self._capture_shown.observe(latency_ms / 1000)
             self._analyzed_shown.observe(max(0, now_ms - analyzed_at_ms) / 1000)
         if watched:
@@ -87,8 +88,8 @@ class Results:
         stream = self._streams.get(record.key)
         if stream is None:
             return
-        if stream.socket is not None:
-            stream.socket.text(messages.status(record.value))
+        if stream.listener is not None:
+            stream.listener.text(messages.status(record.value))
         if b'"totals":null' not in record.value:
             totals = StatusChanged.decode(record.value).totals
             if totals is not None and not stream.totals.done():
@@ -96,16 +97,16 @@ class Results:
 
     def _prediction(self, record: Record) -> None:
         stream = self._streams.get(record.key)
-        if stream is not None and stream.socket is not None:
-            stream.socket.text(messages.prediction(record.value))
+        if stream is not None and stream.listener is not None:
+            stream.listener.text(messages.prediction(record.value))
 
     def _landmarks(self, record: Record) -> None:
         stream = self._streams.get(record.key)
-        if stream is None or stream.socket is None or not stream.landmarks:
+        if stream is None or stream.listener is None or not stream.landmarks:
             return
         received_at_ms = record.headers.get("received_at_ms")
         if received_at_ms is None or self._now_ms() - int(received_at_ms) <= self._stale_after_ms:
-            stream.socket.result(messages.landmarks(int(record.headers["seq"]), record.value))
+            stream.listener.result(messages.landmarks(int(record.headers["seq"]), record.value))
 
     def _preview(self, record: Record) -> None:
         if self._live.watches(record.key):
@@ -128,8 +129,8 @@ class Results:
         if control.kind == "engagement" and control.lecture_code is not None:
             update = EngagementStatusUpdate(lecture_code=control.lecture_code, is_enabled=control.enabled)
             for stream in self._streams:
-                if stream.lecture_code == control.lecture_code and stream.socket is not None:
-                    stream.socket.control(update)
+                if stream.lecture_code == control.lecture_code and stream.listener is not None:
+                    stream.listener.control(update)
             self._live.changed(control.lecture_code)
         elif control.kind == "recording" and control.session_id is not None:
             switched = self._streams.get(control.session_id)

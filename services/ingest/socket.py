@@ -12,6 +12,7 @@ from services.ingest.outbox import Outbox
 # A client that takes nothing for so long does not read; what it is owed is kept in the meantime.
 BLOCKED_LIMIT_S = 10.0
 CLOSE_LIMIT_S = 1.0
+CLOSE_TRY_AGAIN_LATER = 1013  # RFC 6455's registry; what is needed here is away for now
 MAX_REASON_BYTES = 120
 
 
@@ -105,7 +106,10 @@ class Socket:
                 if message is not None:
                     self._sending_since_s = self._loop.time()
                     kind = "text" if type(message) is str else "bytes"
-                    await send({"type": "websocket.send", kind: message})
+                    try:
+                        await send({"type": "websocket.send", kind: message})
+                    except (RuntimeError, WebSocketDisconnect):
+                        return  # the connection is gone; whoever reads hears of it too
                     self._sending_since_s = None
                 elif self._close is not None:
                     return

@@ -130,9 +130,14 @@ class Stream:
         end = SessionEnd(session_id=self.session_id, reason=reason, ended_at_ms=now_ms, last_seq=last_seq)
         await self.publisher.record(self._control_headers("end", last_seq or 0), end.encode())
 
+    @property
+    def listener(self) -> Socket | None:
+        """The socket, once its client has started: results are for it."""
+        return self.socket if self.protocol is not None and self.protocol.started else None
+
     def show_recording(self) -> None:
-        if self.socket is not None:
-            self.socket.control(RecordingMessage(enabled=self.record, active=self.recording_active))
+        if self.listener is not None:
+            self.listener.control(RecordingMessage(enabled=self.record, active=self.recording_active))
 
     def _control_headers(self, kind: Kind, seq: int) -> dict[str, str]:
         now_ms = self._now_ms()

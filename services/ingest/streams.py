@@ -76,6 +76,8 @@ class Streams:
         """The socket is gone; the stream waits for the client to come back."""
         if stream.socket is socket:
             stream.socket = stream.protocol = None
+            if stream.connection is None:
+                self.forget(stream, "nothing came of it")
 
     def forget(self, stream: Stream, reason: str) -> None:
         """The session goes on elsewhere, or nowhere."""
@@ -109,6 +111,9 @@ class Streams:
         if document is None or document["state"] == "ended":
             return document
         stream = self._streams.get(session_id)
+        if stream is not None and stream.connection != document["connection"]:
+            self.forget(stream, "a newer connection took this session")
+            stream = None
         now_ms = self._now_ms()
         if document["state"] == "live":
             # First the log, then the store: after a crash between the two, the end is said again.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from schemas.wire import CLOSE_ENDED
+from schemas.wire import CLOSE_ENDED, CLOSE_POLICY
 from services.ingest.stream import Stream
 from services.ingest.streams import Streams
 from services.runtime.log import LogUnavailable
@@ -41,9 +41,12 @@ class Sweep:
         for stream in self._streams:
             if stream.socket is not None and not stream.socket.check_reading():
                 logger.info("a client does not read", session_id=stream.session_id, dropped=stream.socket.dropped)
-            begun = stream.connection is not None and not stream.ending
-            if begun and now_ms - stream.last_frame_at_ms >= self._idle_ms:
+            if stream.ending or now_ms - stream.last_frame_at_ms < self._idle_ms:
+                continue
+            if stream.connection is not None:
                 self._streams.end_soon(stream.session_id, "idle")
+            elif stream.socket is not None:
+                stream.socket.close(CLOSE_POLICY, "no start_video_session came")
         if now_ms - self._looked_at_ms >= min(LOOK_EVERY_MS, self._idle_ms // 4):
             self._looked_at_ms = now_ms
             await self._look(now_ms)

@@ -1,10 +1,11 @@
 """`WS /sessions/{session_id}/stream`: reads messages, asks the protocol what they mean, does it."""
 
+import asyncio
 from collections.abc import Callable
 
-import structlog
 from starlette.websockets import WebSocket
 
+from schemas.sessions import SessionStart
 from schemas.wire import (
     CLOSE_ENDED,
     CLOSE_GOING_AWAY,
@@ -20,7 +21,7 @@ from schemas.wire import (
 from services.ingest.outbox import Outbox
 from services.ingest.protocol import Accepted, Duplicate, Limits, Protocol, Refused
 from services.ingest.sessions import Mismatch
-from services.ingest.socket import Socket
+from services.ingest.socket import CLOSE_TRY_AGAIN_LATER, Socket
 from services.ingest.stream import Stream, Taken
 from services.ingest.streams import Streams
 from services.runtime.auth import Auth, BadToken
@@ -28,9 +29,9 @@ from services.runtime.metrics import Metrics
 from services.runtime.store import Document, Store, StoreUnavailable
 from services.runtime.store.collections import LECTURES
 
-logger = structlog.get_logger(__name__)
-
-CLOSE_TRY_AGAIN_LATER = 1013
+# How long a client that starts is kept waiting for the store and the log.
+START_LIMIT_S = 30.0
+START_RETRY_S = 0.5
 
 
 class StreamEndpoint:
@@ -165,21 +166,21 @@ class _Conversation:
     async def _start(self, message: StartVideoSession) -> None:
         endpoint, stream = self._endpoint, self._stream
         try:
-            enabled = await endpoint.lecture_enabled(stream.lecture_code)
-            start = await stream.claim(message)
+            async with asyncio.timeout(START_LIMIT_S):
+                enabled, start = await self._claim(message)
+                if start is None:
+                    self._socket.close(CLOSE_ENDED, "the session has ended")
+                    return
+                await stream.begin(start)
         except Mismatch as error:
             self._refuse(self._protocol.refuse("bad_message", str(error), endpoint.now_ms()))
-            return
-        except StoreUnavailable as error:
-            self._socket.error("unavailable", f"the store is not available ({error}); start again")
             return
         except Taken:
             endpoint.streams.forget(stream, "a newer connection took this session")
             return
-        if start is None:
-            self._socket.close(CLOSE_ENDED, "the session has ended")
+        except TimeoutError:
+            self._socket.close(CLOSE_TRY_AGAIN_LATER, "the server cannot take frames now; come back")
             return
-        await stream.begin(start)
         self._protocol.started = True
         self._socket.control(
             ProcessingStartedAck(
@@ -195,6 +196,20 @@ class _Conversation:
         self._socket.control(EngagementStatusUpdate(lecture_code=stream.lecture_code, is_enabled=enabled))
         stream.show_recording()
         endpoint.streams.changed(stream.lecture_code)
+
+    async def _claim(self, message: StartVideoSession) -> tuple[bool, SessionStart | None]:
+        """Whether the lecture measures, and the start to tell the log (None: the session has ended)."""
+        told = False
+        while True:
+            try:
+                return await self._endpoint.lecture_enabled(self._stream.lecture_code), await self._stream.claim(
+                    message
+                )
+            except StoreUnavailable as error:
+                if not told:
+                    self._socket.error("unavailable", f"the store is not available ({error}); waiting for it")
+                told = True
+            await asyncio.sleep(START_RETRY_S)
 
     async def _stop(self) -> None:
         stream = self._stream

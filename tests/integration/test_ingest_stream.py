@@ -14,6 +14,7 @@ from schemas.sessions import SessionEnd, SessionStart
 from schemas.topics import FRAMES, LANDMARKS, STATUS, Topic
 from services.runtime import clock
 from services.runtime.log import Consumer, EventLog, Handler, LogUnavailable, Position, Record
+from services.runtime.store import StoreUnavailable
 from services.runtime.store.collections import SESSIONS
 from tests.support.edge import Reader, edge, start_message, tiny_jpeg, until
 
@@ -364,3 +365,31 @@ async def test_a_client_that_never_reads_harms_nobody(tmp_path: Path, monkeypatc
         await other.frame(0)
         await until(lambda: other.acked == 0)
         assert other.codes() == []
+
+
+async def test_a_socket_that_never_starts_is_closed(tmp_path: Path) -> None:
+    now = Now()
+    async with edge(tmp_path, now_ms=now) as running:
+        session_id = await running.session()
+        client = await running.stream(session_id)
+        await client.say(type="nonsense")
+        await until(lambda: client.codes() == ["unknown_type"])
+        now.ms += 120_000
+        await running.ingest.sweep.once(now.ms)
+        assert await client.until_closed() == 1008
+        await until(lambda: running.ingest.streams.get(session_id) is None)
+        assert (await running.document(session_id))["state"] == "created"
+
+
+async def test_a_start_waits_for_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with edge(tmp_path) as running:
+        client = await running.stream(await running.session())
+        with monkeypatch.context() as patch:
+
+            async def away(*_: object) -> None:
+                raise StoreUnavailable("the disk is full")
+
+            patch.setattr(running.ingest.streams.sessions, "claim", away)
+            await client.say(**start_message())
+            await until(lambda: client.codes() == ["unavailable"])
+        await until(lambda: len(client.of("processing_started_ack")) == 1)

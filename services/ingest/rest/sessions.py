@@ -11,7 +11,7 @@ from services.ingest.sessions import new_session, public
 from services.ingest.streams import Streams
 from services.runtime.access import find_for, session_for
 from services.runtime.api import Caller
-from services.runtime.auth import STREAM_LIFETIME_S, Auth
+from services.runtime.auth import STREAM_LIFETIME_S, Auth, Principal
 from services.runtime.store import Store
 from services.runtime.store.collections import LECTURES, SESSIONS
 
@@ -30,13 +30,7 @@ def build_router(store: Store, auth: Auth, streams: Streams, *, dev_mode: bool, 
             raise HTTPException(422, "record: true needs consent.recording: true; ask for it or leave record out")
         session = new_session(body, caller.user_id, dev_mode, now_ms())
         await store.insert(SESSIONS.name, session)
-        session_id = session["_id"]
-        return SessionCreated(
-            session_id=session_id,
-            stream_url=f"/api/sessions/{session_id}/stream",
-            stream_token=auth.stream_token(caller.user_id, caller.role, session_id),
-            expires_in=STREAM_LIFETIME_S,
-        )
+        return _opening(auth, caller, session["_id"])
 
     @router.get("")
     async def mine(
@@ -54,6 +48,16 @@ def build_router(store: Store, auth: Auth, streams: Streams, *, dev_mode: bool, 
     async def one(session_id: str, caller: Caller) -> Session:
         return public(await session_for(store, caller, session_id))
 
+    @router.post("/{session_id}/token")
+    async def token(session_id: str, caller: Caller) -> SessionCreated:
+        """A new token for one's own session, to go on with it after the first was lost or has expired."""
+        session = await session_for(store, caller, session_id)
+        if session["student_id"] != caller.user_id:
+            raise HTTPException(403, f"session {session_id} is streamed by its own student alone")
+        if session["state"] == "ended":
+            raise HTTPException(409, f"session {session_id} has ended; begin a new one")
+        return _opening(auth, caller, session_id)
+
     @router.post("/{session_id}/end")
     async def end(session_id: str, caller: Caller) -> Session:
         """End it; a session that has ended stays as it is."""
@@ -70,3 +74,13 @@ def build_router(store: Store, auth: Auth, streams: Streams, *, dev_mode: bool, 
         return public(ended)
 
     return router
+
+
+def _opening(auth: Auth, caller: Principal, session_id: str) -> SessionCreated:
+    """What opens the session's socket."""
+    return SessionCreated(
+        session_id=session_id,
+        stream_url=f"/api/sessions/{session_id}/stream",
+        stream_token=auth.stream_token(caller.user_id, caller.role, session_id),
+        expires_in=STREAM_LIFETIME_S,
+    )
