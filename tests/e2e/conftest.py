@@ -51,11 +51,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of an installed Chromium."""
-    for name in (os.environ.get("RAPT_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"):
-        path = shutil.which(name) if name else None
-        if path:
-            return path
-    absent("chromium", "no chromium in PATH; install it, or set RAPT_CHROMIUM to its path")
+    names = (os.environ.get("RAPT_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, (shutil.which(name) for name in names if name)), None)
+    return found or absent("chromium", "no chromium in PATH; install it, or set RAPT_CHROMIUM to its path")
 
 
 @pytest.fixture(scope="session")

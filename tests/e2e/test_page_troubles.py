@@ -45,7 +45,7 @@ def test_an_unknown_lecture_is_refused_before_the_camera_starts(shared: Embedded
     page = open_page(shared.url)
     log_in(page, "student")
     page.evaluate("() => { navigator.mediaDevices.getUserMedia = () => { window.cameraAsked = true; }; }")
-    page.evaluate("document.querySelector('#lecture option').value = 'GONE'")
+    page.get_by_label("Lecture").locator("option[value=DEMO]").evaluate("each => { each.value = 'GONE'; }")
     choose_and_start(page)
     told(page, "there is no lecture GONE")
     assert page.evaluate("window.cameraAsked") is None

@@ -62,7 +62,7 @@ export class InstructorView {
       this.notice.element,
       h(
         "section",
-        { class: "card lecture-bar", "aria-label": "Lecture" },
+        { class: "card lecture-bar", "aria-label": "Which lecture" },
         h("div", { class: "field" }, h("label", { for: "lecture" }, "Lecture"), this.lectures),
         h("button", { class: "secondary", type: "button", id: "new-lecture", onclick: () => this.dialog.showModal() }, icon("plus"), "New lecture"),
         h("label", { class: "switch", for: "engagement-switch" }, this.engagement, h("span", { class: "track", "aria-hidden": "true" }), "Measure engagement"),
