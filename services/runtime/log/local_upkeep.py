@@ -52,15 +52,16 @@ def removable(
 ) -> int:
     """How many of a partition's first rows (offset, timestamp_ms, end_bytes) may go: too old, or in excess. Pure.
 
+    With any excess at least one row goes, else small excesses would stay for ever and publishers wait for room.
     Nothing at or above `below` goes, however old: a group still has to read it.
     """
-    count = 0
+    count, removed_to = 0, begin_bytes
     for offset, timestamp_ms, end_bytes in rows:
         too_old = before_ms is not None and timestamp_ms < before_ms
-        in_excess = begin_bytes + excess_bytes >= end_bytes if excess_bytes > 0 else False
+        in_excess = removed_to < begin_bytes + excess_bytes
         if offset >= below or not (too_old or in_excess):
             break
-        count += 1
+        count, removed_to = count + 1, end_bytes
     return count
 
 

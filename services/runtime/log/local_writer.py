@@ -246,9 +246,10 @@ class LocalWriter:
         except StopIteration:
             self._report(Kept(self.topic_bytes()))
             return None
-        except sqlite3.Error as error:
+        except Exception as error:  # whatever it is, records must still be written
             self._roll_back()
-            logger.warning("upkeep of the log failed; tried again later", error=str(unavailable(error, self._path)))
+            reason = unavailable(error, self._path) if isinstance(error, sqlite3.Error) else error
+            logger.warning("upkeep of the log failed; tried again later", error=str(reason), exc_info=True)
             self._report(Kept(self.topic_bytes()))
             return None
         self._unsaved_bytes += 256 << 10
