@@ -10,7 +10,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.base import Contract
-from schemas.rest import AccessToken, Login, NewSession, Recording, SessionCreated, Summary, User
+from schemas.rest import AccessToken, Login, NewSession, Recording, Session, SessionCreated, Summary, User
 from schemas.sessions import Consent
 from services.client.errors import Refused, Unreachable
 
@@ -57,6 +57,9 @@ class Api:
         """Raises `Refused`, naming what is wrong, for instance a lecture that does not exist."""
         body = NewSession(lecture_code=lecture_code, session_name=session_name, record=record, consent=consent)
         return _read(SessionCreated, await self._call("POST", "/sessions", body))
+
+    async def session(self, session_id: str) -> Session:
+        return _read(Session, await self._call("GET", f"/sessions/{quote(session_id, safe='')}"))
 
     async def stream_token(self, session_id: str) -> SessionCreated:
         """A new token for one's own session, to go on with it. Raises `Refused` when there is none or it has ended."""

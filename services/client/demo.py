@@ -150,7 +150,7 @@ def demo_table(report: DemoReport) -> Table:
     """A row for each student, and the latency of all."""
     columns = ("sent", "acked", "analyzed", "skipped", "recorded", "blinks", "yawns", "p50", "p99")
     caption = "blinks, yawns: drawn / counted · p50, p99: capture to shown, in ms"
-    table = Table("student", caption=caption, box=box.SIMPLE_HEAD)
+    table = Table("student", caption=caption, box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for each in report.students:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from schemas.sessions import Consent
@@ -63,10 +64,10 @@ async def run_replay(
     options = StreamOptions(record=record, consent=consent, session_id=session_id)
     try:
         for path in files:
-            with err.status(path.name) as status:
+            with err.status(escape(path.name)) as status:
 
                 def tell(frames: int, at_s: float, name: str = path.name) -> None:
-                    status.update(f"{name}: {frames} frames, {at_s:.1f} s")
+                    status.update(f"{escape(name)}: {frames} frames, {at_s:.1f} s")
 
                 reports.append(
                     await replay_video(path, url, username, password, lecture_code, options, fps=fps, on_frame=tell)
@@ -75,7 +76,7 @@ async def run_replay(
         return _complain(err, error, 1)
     finally:
         if as_json and reports:
-            out.print_json(json.dumps([asdict(report) for report in reports]))
+            out.print_json(json.dumps({"files": [asdict(report) for report in reports]}))
         elif reports:
             out.print(replay_table(reports))
     return 0
@@ -126,14 +127,15 @@ async def replay_video(
 
 def replay_table(reports: Sequence[ReplayReport]) -> Table:
     """What came of the files, a row each."""
-    numbers = ("frames", "acked", "analyzed", "skipped", "blinks", "yawns", "p50", "p99")
-    table = Table("file", "session", caption="p50, p99: capture to shown, in ms", box=box.SIMPLE_HEAD)
-    for name in numbers:
+    columns = ("frames", "acked", "analyzed", "skipped", "blinks", "yawns", "p50", "p99")
+    caption = "p50, p99: capture to shown, in ms"
+    table = Table("file", caption=caption, box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for each in reports:
         counts = (each.frames, each.acked, each.analyzed, each.skipped, each.blinks, each.yawns)
         latencies = (each.latency_p50_ms, each.latency_p99_ms)
-        table.add_row(each.file, each.session_id, *map(shown, counts), *map(shown, latencies))
+        table.add_row(escape(each.file), *map(shown, counts), *map(shown, latencies))
     return table
 
 

@@ -177,6 +177,7 @@ class StudentClient:
     async def _session(self) -> SessionCreated:
         options = self.options
         if options.session_id is not None:
+            self._lecture_code = (await self.api.session(options.session_id)).lecture_code
             return await self.api.stream_token(options.session_id)
         return await self.api.create_session(
             self._lecture_code, session_name=options.session_name, record=options.record, consent=options.consent
