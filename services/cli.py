@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use or a wrong setting.
 import asyncio
 import importlib.metadata
 import json
+import os
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -67,7 +68,7 @@ def _root(
 @app.command()
 def up(host: Host = None, port: Port = None, data: Data = None) -> None:
     """Run everything in this process, over one local log."""
-    settings = _settings(host, port, data)
+    settings = _settings(host, port, data, log_level="warning")
     embedded = assembly.embedded(settings)
 
     async def serve() -> None:
@@ -96,7 +97,7 @@ def demo(
     """Like `up`, with four drawn students who stream through the real WebSocket."""
     from services.client.demo import run_demo
 
-    settings = _settings(host, port, data)
+    settings = _settings(host, port, data, log_level="warning")
     embedded = assembly.embedded(settings)
 
     async def serve() -> int:
@@ -185,7 +186,9 @@ def topics(as_json: Json = False) -> None:
         )
     reports = _run(ensure_topics(settings.kafka_bootstrap_servers))
     if as_json:
-        out.print_json(json.dumps([{"topic": each.name, "state": each.state, "differences": each.differences} for each in reports]))
+        out.print_json(
+            json.dumps([{"topic": each.name, "state": each.state, "differences": each.differences} for each in reports])
+        )
     else:
         table = Table("topic", "state", "differs")
         for each in reports:
@@ -217,8 +220,11 @@ def doctor(host: Host = None, port: Port = None, data: Data = None, as_json: Jso
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 
-def _settings(host: str | None, port: int | None, data: Path | None) -> Settings:
-    given = {"host": host, "port": port, "rapt_data": data}
+def _settings(host: str | None, port: int | None, data: Path | None, *, log_level: str | None = None) -> Settings:
+    """`log_level` counts where LOG_LEVEL is not set: a terminal that a person looks at wants less than a log file."""
+    given: dict[str, object] = {"host": host, "port": port, "rapt_data": data}
+    if "LOG_LEVEL" not in os.environ:
+        given["log_level"] = log_level
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     configure_logging(settings.log_level, json=not err.is_terminal)
     return settings

@@ -31,7 +31,8 @@ def asyncapi() -> dict[str, Any]:
             description=f"{topic.schema} ({topic.content_type}), keyed by {topic.key}, "
             f"{topic.partitions} partitions, {kept}, written by {topic.owner}",
         )
-    spec: dict[str, Any] = json.loads(AsyncAPI(broker, title="Rapt", version="1", schema_version="3.0.0").to_json())
+    described = AsyncAPI(broker, title="Rapt", version="1", schema_version="3.0.0").to_specification()
+    spec: dict[str, Any] = json.loads(described.to_json())
     return spec
 
 

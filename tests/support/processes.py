@@ -14,6 +14,7 @@ from typing import Protocol
 
 READY_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 20.0
+RAPT = Path(sys.executable).with_name("rapt")
 PASSWORD = "correct horse battery"
 SECRET = "a secret for tests, long enough to be taken"
 
@@ -28,8 +29,11 @@ def free_port() -> int:
 class RaptProcess:
     """One `rapt …` process on a port of its own; its output goes to a file beside its data."""
 
-    def __init__(self, command: str, data: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: str, data: Path, environment: Mapping[str, str] | None = None, program: Path = RAPT
+    ) -> None:
         self.command = command
+        self._program = program
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = data.parent / f"{data.name}-{command}.log"
@@ -41,7 +45,7 @@ class RaptProcess:
     def start(self) -> None:
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("rapt")), *self._arguments],
+                [str(self._program), *self._arguments],
                 env=self._environment,
                 stdout=output,
                 stderr=output,
