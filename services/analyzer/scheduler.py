@@ -4,8 +4,9 @@ Pure: the driver tells the time. A session's frames are analyzed one after the o
 
 What is never left out: starts and ends of sessions; frames of uploads; and the backlog that a restart or a rebalance
 left (up to `catch_up_ms` of it, with what arrives until the session has caught up), so that no count misses what
-happened meanwhile. Else, when the oldest waiting frame of a session is older than `stale_after_ms`, its waiting frames
-are thinned evenly to what can be analyzed in half of that time.
+happened meanwhile. Else, when the oldest waiting frame of a session is older than `stale_after_ms`, every n-th of its
+frames is taken, n such that what waits is worked off in half of that time: so under lasting overload n becomes arrivals
+over capacity, and the frames' age half of the limit.
 """
 
 from collections import deque
@@ -52,7 +53,12 @@ class _Lane:
     entries: deque[Entry] = field(default_factory=deque)
     busy: bool = False
     dropped: bool = False
-    thinned_to_ms: int = -1  # frames received up to here have been thinned once
+    thinning: bool = False
+    credit: float = 0.0  # towards the next frame that is taken while thinning
+
+    def in_full(self, entry: Entry) -> bool:
+        """This frame is of a backlog from which nothing is left out."""
+        return self.catching_up_until_ms is not None and _received_ms(entry) >= self.in_full_from_ms
 
 
 class Scheduler:
@@ -95,15 +101,20 @@ class Scheduler:
             return None
         session_id = self._ready.popleft()
         lane = self._lanes[session_id]
-        self._thin(lane, now_ms)
+        share = self._share(lane, now_ms)
         taken: list[Entry] = []
         frames = 0
         while lane.entries and frames < _FRAMES_PER_TURN:
             entry = lane.entries.popleft()
             taken.append(entry)
-            frames += entry.is_frame and not entry.skip
             self.waiting -= 1
             self.waiting_bytes -= len(entry.record.value)
+            if entry.is_frame:
+                lane.credit += 1.0 if lane.in_full(entry) else share
+                entry.skip = lane.credit < 1
+                if not entry.skip:
+                    lane.credit = min(1.0, lane.credit - 1)
+                    frames += 1
         lane.busy = True
         return Work(session_id, taken, frames)
 
@@ -159,29 +170,23 @@ class Scheduler:
             in_full_from_ms=assigned_at_ms - self._catch_up_ms,
         )
 
-    def _thin(self, lane: _Lane, now_ms: int) -> None:
-        oldest = next((entry for entry in lane.entries if entry.is_frame and not entry.skip), None)
+    def _share(self, lane: _Lane, now_ms: int) -> float:
+        """Of the frames that wait now, how many to take: 0..1."""
+        oldest = next((entry for entry in lane.entries if entry.is_frame), None)
         if lane.upload or oldest is None:
-            return
-        oldest_ms = _received_ms(oldest)
-        stale = now_ms - oldest_ms > self._stale_after_ms
-        if lane.catching_up_until_ms is not None and (not stale or now_ms > lane.catching_up_until_ms):
-            lane.catching_up_until_ms = None
-        if not stale or oldest_ms <= lane.thinned_to_ms:
-            return
-        in_full_from_ms = lane.in_full_from_ms if lane.catching_up_until_ms is not None else now_ms
-        waiting = [
-            entry
-            for entry in lane.entries
-            if entry.is_frame and not entry.skip and _received_ms(entry) < in_full_from_ms
-        ]
-        if not waiting:
-            return
-        lane.thinned_to_ms = _received_ms(waiting[-1])
-        share_ms = self._frame_ms * max(1, sum(1 for each in self._lanes.values() if each.entries or each.busy))
-        keep = max(1, int(self._stale_after_ms / 2 * self._workers / share_ms))
-        for index, entry in enumerate(waiting):
-            entry.skip = (index + 1) * keep // len(waiting) == index * keep // len(waiting)
+            return 1.0
+        age_ms = now_ms - _received_ms(oldest)
+        if lane.catching_up_until_ms is not None:
+            if age_ms <= self._stale_after_ms or now_ms > lane.catching_up_until_ms:
+                lane.catching_up_until_ms = None
+            elif lane.in_full(oldest):
+                return 1.0
+        lane.thinning = age_ms > (self._stale_after_ms / 4 if lane.thinning else self._stale_after_ms)
+        if not lane.thinning:
+            return 1.0
+        active = sum(1 for each in self._lanes.values() if each.entries or each.busy)
+        can_take = self._stale_after_ms / 2 * self._workers / (self._frame_ms * active)
+        return min(1.0, max(1.0, can_take) / len(lane.entries))
 
 
 def _received_ms(entry: Entry) -> int:
