@@ -100,6 +100,7 @@ class Stream:
                 if before["connection"] != self.connection:
                     # Somebody else streamed meanwhile: what was used of the reserved numbers is not known here.
                     self.state.first_free_seq = before["seq_reserved"] + 1
+                    self.known_from_the_start = False
                 self.connection = connection
                 self.state.reserved = self.publisher.reserved = claimed["seq_reserved"]
                 return start

@@ -59,11 +59,8 @@ class Streams:
         return self._streams.get(session_id)
 
     def attach(self, document: Document, socket: Socket) -> tuple[Stream, Protocol]:
-        """Give a session to this socket. What is known of it here counts only while no other replica had it since."""
+        """Give a session to this socket."""
         stream = self._streams.get(document["_id"])
-        if stream is not None and stream.connection != document["connection"]:
-            self.forget(stream, "a newer connection took this session")
-            stream = None
         if stream is None:
             stream = Stream(document, self._log, self.sessions, self._metrics, self._limits, self._now_ms)
             self._streams[stream.session_id] = stream

@@ -287,9 +287,19 @@ async def test_a_session_taken_by_another_replica_is_let_go(tmp_path: Path) -> N
         await running.store.update(SESSIONS.name, session_id, {"connection": "elsewhere"})
         await running.ingest.sweep.once(clock.now_ms() + 60_000)
         assert await client.until_closed() == 4409
-        # Whoever comes back here goes on above what the other may have used.
+
+
+async def test_who_comes_back_from_another_replica_goes_on_above_its_numbers(tmp_path: Path) -> None:
+    async with edge(tmp_path) as running:
+        session_id = await running.session()
+        client = await running.started(session_id)
+        await client.frame(0)
+        await until(lambda: client.acked == 0)
+        await running.store.update(SESSIONS.name, session_id, {"connection": "elsewhere"})
         again = await running.stream(session_id)
         assert (await again.start())["resumeFromSeq"] == 1024
+        await again.frame(5)  # what the other replica did not acknowledge
+        await until(lambda: again.acked == 5)
 
 
 async def test_an_idle_session_is_ended(tmp_path: Path) -> None:
@@ -393,3 +403,19 @@ async def test_a_start_waits_for_the_store(tmp_path: Path, monkeypatch: pytest.M
             await client.say(**start_message())
             await until(lambda: client.codes() == ["unavailable"])
         await until(lambda: len(client.of("processing_started_ack")) == 1)
+
+
+async def test_stop_waits_for_what_the_log_is_about_to_take(tmp_path: Path) -> None:
+    async with edge(tmp_path, before_log=HeldLog) as running:
+        held = running.front
+        assert isinstance(held, HeldLog)
+        client = await running.started(await running.session())
+        held.hold = True
+        await client.frame(0)
+        await until(lambda: len(held.waiting) == 1)
+        stopping = asyncio.create_task(running.ingest.stop())
+        await until(lambda: running.ingest.streams.stopping)
+        held.let_go(1)
+        await stopping
+        assert await client.until_closed() == 1001
+        assert client.acked == 0

@@ -103,6 +103,15 @@ async def test_a_frame_overtaken_in_the_log_is_told_as_lost() -> None:
     assert "numbers 1 to 1" in kept.trouble[-1]
 
 
+async def test_nothing_overtakes_a_frame_while_the_log_is_away() -> None:
+    log = FlakyLog(["fail"] * 6)
+    kept = Kept(log)
+    await kept.publish(range(4))
+    await kept.publisher.drain()
+    assert log.seqs == [0, 1, 2, 3]
+    assert len(kept.trouble) == 1
+
+
 async def test_numbers_are_reserved_before_they_are_used() -> None:
     kept = Kept(FlakyLog(), reserved=4)
     await kept.publish(range(20))
