@@ -34,7 +34,9 @@ class KafkaNode:
         return f"127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Start the node and wait until it takes connections."""
+        """Start the node, unless it runs, and wait until it takes connections."""
+        if self._process is not None and self._process.poll() is None:
+            return
         output = (self._data / "output.txt").open("ab")
         command = [sys.executable, str(RUNNER), "--port", str(self._port)]
         command += ["--controller-port", str(self._controller_port), "--data", str(self._data / "node")]

@@ -1,1 +1,0 @@
-from tests.support.kafka import kafka as kafka
