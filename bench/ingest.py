@@ -1,6 +1,7 @@
 """CPU per frame of `rapt ingest` beside a bare websockets + aiokafka loop, on the same Kafka, with the same frames."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import tempfile
@@ -113,7 +114,8 @@ def _cpu_ms_per_frame(pid: int, one: Callable[[int, int], Awaitable[None]]) -> f
 def _wait_for_port(port: int) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        if any(c.laddr.port == port and c.status == "LISTEN" for c in psutil.net_connections("tcp")):
-            return
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
         time.sleep(0.05)
     raise RuntimeError(f"nothing listens on port {port}")

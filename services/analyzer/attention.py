@@ -8,7 +8,7 @@ from services.analyzer.directions import DEG_PER_IRIS_H
 from services.analyzer.eyes import DROWSY_MS
 
 WEIGHTS = {"presence": 0.30, "eyes": 0.25, "gaze": 0.20, "head": 0.25}
-_HEAD_DEG = (15.0, 40.0)  # full share up to the first, none from the second on
+_HEAD_DEG = (15.0, 35.0)  # full share up to the first, none from the second on
 _LOOK_DEG = (15.0, 35.0)
 _PERCLOS_NONE = 0.4
 _DISTRACTED_BELOW = (0.65, 0.70)  # to become, to stay
@@ -16,7 +16,7 @@ _DISTRACTED_BELOW = (0.65, 0.70)  # to become, to stay
 # How long another state must hold before it is told. Drowsy has waited its second already.
 _DWELL_MS: dict[State, float] = {
     "engaged": 1000.0,
-    "distracted": 2000.0,
+    "distracted": 1500.0,
     "drowsy": 0.0,
     "absent": 1000.0,
     "unknown": 1000.0,

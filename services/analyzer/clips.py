@@ -1,6 +1,6 @@
-"""A video file through the service's own code, offline: for tests and for `rapt evaluate`."""
+"""Frames and video files through the service's own code, offline: for tests and for `rapt evaluate`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -44,13 +44,11 @@ def clip_frames(path: Path, *, fps: float | None = None, width_px: int | None = 
         clip.release()
 
 
-def analyze_clip(
-    path: Path, *, fps: float | None = None, width_px: int | None = None, mesh_factory: MeshFactory = MediaPipeMesh
-) -> Iterator[FrameMetrics]:
-    """Metrics of every frame, as the service would publish them. Raises `UnreadableClip`."""
+def analyze(frames: Iterable[tuple[int, bytes]], mesh_factory: MeshFactory = MediaPipeMesh) -> Iterator[FrameMetrics]:
+    """Metrics of every (time in ms, JPEG), as the service would publish them for one session."""
     subject, turns = Subject(SessionState("clip")), Turns(mesh_factory, clock_ms=lambda: 0)
     try:
-        for seq, (at_ms, jpeg) in enumerate(clip_frames(path, fps=fps, width_px=width_px)):
+        for seq, (at_ms, jpeg) in enumerate(frames):
             headers = FrameHeaders("clip", "frame", seq, at_ms, at_ms)
             record = Record(FRAMES.name, 0, seq, "clip", jpeg, headers.encode(), 0)
             for message in turns.run(subject, [Entry(record, headers)])[0].messages:

@@ -19,7 +19,7 @@ __all__ = ["SIZE", "Image", "Look", "Pose", "draw", "draw_jpeg", "encode_jpeg"]
 SIZE = (320, 240)  # width, height in pixels
 JPEG_QUALITY = 70
 
-_FINER = 2  # pixels of the head's canvas per pixel of the frame, each way
+_FINER = 1.5  # pixels of the head's canvas per pixel of the frame, each way
 _U_SHARE = 0.30  # half the face's height as a share of the frame's
 _GRAIN = 2.5  # standard deviation of the noise in grey levels
 _GRAIN_MARGIN_PX = 64  # the grain's tile is larger than a frame by this, to start somewhere else each time

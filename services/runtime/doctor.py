@@ -51,7 +51,7 @@ def settings_in_force(settings: Settings) -> dict[str, str]:
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     ok = (3, 11) <= sys.version_info[:2] <= (3, 12)
-    return Finding("python", ok, version, "" if ok else "use Python 3.11 or 3.12: mediapipe 0.10.21 has no other wheels")
+    return Finding("python", ok, version, "" if ok else "use Python 3.11 or 3.12")
 
 
 def _extras() -> Iterator[Finding]:

@@ -1,8 +1,8 @@
 """What is in a log or a store today must be readable tomorrow: every version's example is kept as bytes.
 
-A change that breaks a reader fails here. A new field needs a default; anything else needs a new version of its topic and
-a new file: `python -m tests.contract.test_stored_examples` writes the files that are missing and never touches one that
-is there.
+A change that breaks a reader fails here. A new field needs a default; anything else needs a new version of its topic
+and a new file: `python -m tests.contract.test_stored_examples` writes the files that are missing and never touches one
+that is there.
 """
 
 from pathlib import Path

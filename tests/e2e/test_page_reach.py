@@ -94,3 +94,18 @@ def test_the_instructor_makes_a_lecture_and_switches_measuring_off(shared: Embed
     teacher.get_by_text("Measure engagement").click()
     expect(student.get_by_text("Measuring is paused")).to_be_hidden()
     stop(student)
+
+
+def test_logging_out_ends_the_session(shared: Embedded, open_page: OpenPage) -> None:
+    page = open_page(shared.url)
+    log_in(page, "student")
+    start(page)
+    teacher = open_page(shared.url, camera="none")
+    log_in(teacher, "instructor")
+    tile = teacher.get_by_role("listitem").filter(has_text="Student One")
+    expect(tile).to_be_visible()
+    page.get_by_role("button", name="Log out").click()
+    expect(tile).to_be_hidden()
+    log_in(page, "student2")
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    assert page.evaluate("sessionStorage.getItem('rapt.session')") is None

@@ -139,7 +139,7 @@ async def streaming(server: Server) -> AsyncIterator[StudentClient]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  (two sides change it, neither knows of this test)
+    while not condition():
         await asyncio.sleep(0.002)
 
 

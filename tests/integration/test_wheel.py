@@ -49,7 +49,7 @@ def test_rapt_runs_from_the_wheel_outside_the_checkout(
     (tmp_path / "overrides.txt").write_text("\n".join(overrides))
     elsewhere = tmp_path / "venv"
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, elsewhere], check=True)
-    install = [uv, "pip", "install", "--quiet", "--python", elsewhere / "bin" / "python"]
+    install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", elsewhere / "bin" / "python"]
     subprocess.run([*install, "--overrides", tmp_path / "overrides.txt", f"{wheel}[all]"], check=True)
     monkeypatch.chdir(tmp_path)
     rapt = RaptProcess("up", tmp_path / "data", program=elsewhere / "bin" / "rapt")

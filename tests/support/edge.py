@@ -43,7 +43,7 @@ def tiny_jpeg(width: int = 8, height: int = 8, size_bytes: int = 64) -> bytes:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition; the test's own time limit ends it."""
     async with asyncio.timeout(WAIT_S):
-        while not condition():  # noqa: ASYNC110  (conditions of all kinds)
+        while not condition():
             await asyncio.sleep(0.005)
 
 
@@ -204,7 +204,7 @@ class Edge:
 
     async def until_ended(self, session_id: str) -> Document:
         async with asyncio.timeout(WAIT_S):
-            while (document := await self.document(session_id))["state"] != "ended":  # noqa: ASYNC110
+            while (document := await self.document(session_id))["state"] != "ended":
                 await asyncio.sleep(0.005)
         return document
 

@@ -84,9 +84,9 @@ def run(*observed: tuple[State, int]) -> list[State]:
 
 
 def test_a_state_must_hold_to_be_told() -> None:
-    assert set(run(("distracted", 19), ("engaged", 5))) == {"engaged"}
-    assert run(("distracted", 22))[-1] == "distracted"
-    assert set(run(("distracted", 15), ("engaged", 1), ("distracted", 15))) == {"engaged"}
+    assert set(run(("distracted", 15), ("engaged", 5))) == {"engaged"}
+    assert run(("distracted", 17))[-1] == "distracted"
+    assert set(run(("distracted", 12), ("engaged", 1), ("distracted", 12))) == {"engaged"}
     assert run(("absent", 12))[-1] == "absent"
 
 

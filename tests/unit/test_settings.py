@@ -30,7 +30,7 @@ def test_a_wrong_value_is_named_with_what_is_wanted(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, wanted: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(WrongSetting, match=f"^{name}='?{value}'?: .*{wanted}") as wrong:
+    with pytest.raises(WrongSetting, match=rf"^{name}='?{value}'?: .*{wanted}") as wrong:
         load_settings()
     assert "\n" not in str(wrong.value)
 

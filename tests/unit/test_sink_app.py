@@ -49,7 +49,7 @@ async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110  (a store has no event to wait for)
+        while not await condition():
             await asyncio.sleep(0.01)
 
 

@@ -70,15 +70,20 @@ export class Camera {
     await this.video.play().catch(() => undefined);
   }
 
-  /** Takes pictures until `close`. A picture that comes while the one before is still being encoded is left out. */
-  capture(settings: CaptureSettings, take: (jpeg: Uint8Array, capturedAtMs: number) => void): void {
+  /** Takes pictures until `close`. One that is due while the one before is still being encoded is missed. */
+  capture(
+    settings: CaptureSettings,
+    take: (jpeg: Uint8Array, capturedAtMs: number) => void,
+    missed: () => void,
+  ): void {
     const canvas = new OffscreenCanvas(settings.width, settings.height);
     const context = canvas.getContext("2d", { alpha: false });
     if (context === null) throw new CameraError("other", "no 2d canvas");
     this.worker?.terminate();
     this.worker = new Worker(new URL("./ticker.worker.ts", import.meta.url), { type: "module" });
     this.worker.onmessage = async () => {
-      if (this.encoding || this.stream === null || this.video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
+      if (this.stream === null || this.video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
+      if (this.encoding) return missed();
       this.encoding = true;
       try {
         const capturedAtMs = Date.now();

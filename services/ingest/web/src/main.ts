@@ -14,6 +14,8 @@ interface View {
   readonly element: HTMLElement;
   /** Lets go of camera, sockets and timers. */
   close(): void;
+  /** The user chose to log out. */
+  loggedOut?(): void;
 }
 
 const app = document.getElementById("app")!;
@@ -31,21 +33,23 @@ function enter(login: AccessToken): void {
   showUser(login.access_token, login.user);
 }
 
-function logOut(message: string | null = null): void {
+function logOut(): void {
+  view?.loggedOut?.();
   sessionStorage.removeItem(TOKEN);
-  showLogin(message);
+  showLogin();
+}
+
+function loginExpired(): void {
+  sessionStorage.removeItem(TOKEN);
+  showLogin("Your login has expired. Log in again to go on.");
 }
 
 function showUser(token: string, user: User): void {
-  const expired = () => logOut("Your login has expired. Log in again to go on.");
-  const api = new Api(token, expired);
+  const api = new Api(token, loginExpired);
   view?.close();
-  view = user.role === "student" ? new StudentView(api, user, expired) : new InstructorView(api, expired);
-  app.replaceChildren(
-    h("a", { class: "skip", href: "#main" }, "Skip to the content"),
-    header(user, () => logOut()),
-    view.element,
-  );
+  const shown = user.role === "student" ? new StudentView(api, user, loginExpired) : new InstructorView(api, loginExpired);
+  view = shown;
+  app.replaceChildren(h("a", { class: "skip", href: "#main" }, "Skip to the content"), header(user, logOut), shown.element);
 }
 
 async function boot(): Promise<void> {
@@ -55,7 +59,7 @@ async function boot(): Promise<void> {
     showUser(token, await new Api(token, () => undefined).me());
   } catch (error) {
     const known = error instanceof ApiError ? error : null;
-    if (known?.failure === "unauthorized") logOut("Your login has expired. Log in again to go on.");
+    if (known?.failure === "unauthorized") loginExpired();
     else showLogin(known?.message ?? "Something went wrong. Log in again.");
   }
 }

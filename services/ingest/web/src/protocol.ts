@@ -101,6 +101,11 @@ export class StreamProtocol {
     return this.sendKept();
   }
 
+  /** A picture was due and could not be taken: this device is busy. */
+  missed(): void {
+    if (this.phase === "live") this.counters.skipped++;
+  }
+
   received(message: ServerMessage, nowMs: number): Action[] {
     this.heardAtMs = nowMs;
     const deliver: Action = { do: "deliver", message };

@@ -53,6 +53,10 @@ export class Stream {
     this.perform(this.protocol.captured(jpeg, capturedAtMs));
   }
 
+  missed(): void {
+    this.protocol.missed();
+  }
+
   retryNow(): void {
     clearTimeout(this.retryTimer);
     this.perform(this.protocol.retry(this.now()));

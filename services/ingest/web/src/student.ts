@@ -12,16 +12,20 @@ import { type Choice, Setup } from "./setup";
 import { announce, Notice } from "./shell";
 import { Stage } from "./stage";
 import { Stream } from "./stream";
-import { CAMERA_WORDS, duration, endingWords, reasonWords, STATE_WORDS } from "./words";
+import { CAMERA_WORDS, duration, endingWords, errorWords, reasonWords, STATE_WORDS } from "./words";
 
 const OPEN_SESSION = "rapt.session";
 const CHART_S = 60;
+/** How long a trouble is told that passes by itself. */
+const PASSING_MS = 6_000;
+const PAUSED = { title: "Measuring is paused", advice: "Your instructor has switched it off for this lecture." };
 
 /** All that is needed to go on with a session after a reload. */
 interface OpenSession {
   created: SessionCreated;
   choice: Choice;
   startedAtMs: number;
+  userId: string;
 }
 
 export class StudentView {
@@ -42,6 +46,8 @@ export class StudentView {
   private drawnAtMs = 0;
   private retryAtMs: number | null = null;
   private endsByApi = false;
+  private paused = false;
+  private passingUntilMs: number | null = null;
   private readonly onOnline = () => this.stream?.retryNow();
 
   constructor(
@@ -90,6 +96,15 @@ export class StudentView {
     this.recordings.close();
   }
 
+  /** Logging out ends the session too: nobody expects to be measured after it. */
+  loggedOut(): void {
+    const stored = sessionStorage.getItem(OPEN_SESSION);
+    sessionStorage.removeItem(OPEN_SESSION);
+    if (stored !== null && this.stream !== null) {
+      void this.api.endSession((JSON.parse(stored) as OpenSession).created.session_id).catch(() => undefined);
+    }
+  }
+
   private async load(): Promise<void> {
     void this.recordings.refresh();
     try {
@@ -101,6 +116,7 @@ export class StudentView {
     const stored = sessionStorage.getItem(OPEN_SESSION);
     if (stored === null) return;
     const open = JSON.parse(stored) as OpenSession;
+    if (open.userId !== this.user.user_id) return sessionStorage.removeItem(OPEN_SESSION);
     this.notice.show(
       "info",
       { title: "Your session is still open", advice: `It was interrupted in ${open.choice.lectureCode}. Go on where it stopped, or end it.` },
@@ -115,7 +131,7 @@ export class StudentView {
     this.notice.clear();
     try {
       const created = await this.api.createSession(choice.lectureCode, choice.consent.recording, choice.consent);
-      if (!(await this.goLive({ created, choice, startedAtMs: Date.now() }))) await this.api.endSession(created.session_id);
+      if (!(await this.goLive({ created, choice, startedAtMs: Date.now(), userId: this.user.user_id }))) await this.api.endSession(created.session_id);
     } catch (error) {
       this.tell(error);
     } finally {
@@ -138,7 +154,7 @@ export class StudentView {
     this.stream?.leave();
     this.stream = new Stream(this.startMessage(choice.capture, choice.consent), this, () => new WebSocket(url));
     this.stream.start();
-    this.camera.capture(choice.capture, (jpeg, capturedAtMs) => this.stream?.captured(jpeg, capturedAtMs));
+    this.capture(choice.capture);
     return true;
   }
 
@@ -182,7 +198,15 @@ export class StudentView {
   private async cameraAgain(open: OpenSession): Promise<void> {
     if (!(await this.openCamera(open.choice.capture))) return;
     this.notice.clear();
-    this.camera.capture(open.choice.capture, (jpeg, capturedAtMs) => this.stream?.captured(jpeg, capturedAtMs));
+    this.capture(open.choice.capture);
+  }
+
+  private capture(settings: CaptureSettings): void {
+    this.camera.capture(
+      settings,
+      (jpeg, capturedAtMs) => this.stream?.captured(jpeg, capturedAtMs),
+      () => this.stream?.missed(),
+    );
   }
 
   /** Ends a session over the REST API: without a stream, or when the stream is gone. */
@@ -244,12 +268,17 @@ export class StudentView {
         this.stage.setRecording(message.active);
         break;
       case "engagement_status_update":
-        if (message.isEnabled) this.notice.clear();
-        else this.notice.show("info", { title: "Measuring is paused", advice: "Your instructor has switched it off for this lecture." });
+        if (!message.isEnabled) this.notice.show("info", PAUSED);
+        else if (this.paused) this.notice.clear();
+        this.paused = !message.isEnabled;
         break;
-      case "processing_error":
-        if (!message.fatal) this.notice.show("info", { title: "A picture was not taken", advice: `${message.error}.` });
+      case "processing_error": {
+        const told = message.fatal ? null : errorWords(message.code, message.error);
+        if (told === null) break;
+        this.notice.show("info", told);
+        this.passingUntilMs = performance.now() + PASSING_MS;
         break;
+      }
     }
   }
 
@@ -318,6 +347,10 @@ export class StudentView {
     this.frame = requestAnimationFrame((nowMs) => {
       this.animate();
       this.stage.age(performance.now());
+      if (this.passingUntilMs !== null && performance.now() > this.passingUntilMs) {
+        this.passingUntilMs = null;
+        this.notice.clear();
+      }
       if (this.retryAtMs !== null) {
         const leftS = Math.ceil((this.retryAtMs - performance.now()) / 1000);
         this.notice.setDetail(leftS > 0 ? `Next try in ${leftS} s.` : "Trying now…");

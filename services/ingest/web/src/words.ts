@@ -121,6 +121,18 @@ export const CAMERA_WORDS: Record<CameraProblem, Told> = {
   },
 };
 
+/** What a passing `processing_error` means to the student; null when it is nothing to act on. */
+export function errorWords(code: string, error: string): Told | null {
+  switch (code) {
+    case "clock_jumped": // the server bridges it
+      return null;
+    case "unavailable":
+      return { title: "The service is slow", advice: "Your pictures are kept and sent as soon as it can take them." };
+    default:
+      return { title: "A picture was not taken", advice: `${error}.` };
+  }
+}
+
 /** How an ended stream is told; null when the student ended it. */
 export function endingWords(ending: Ending): Told | null {
   switch (ending.why) {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { cameraProblem, cover } from "../src/capture";
 import { partLabel, ROWS } from "../src/measures";
 import type { FrameMetrics } from "../src/messages";
-import { duration, endingWords, fileSize, gazeWords, headWords, MISSING, missingWhy, number, percent, reasonWords } from "../src/words";
+import { duration, endingWords, errorWords, fileSize, gazeWords, headWords, MISSING, missingWhy, number, percent, reasonWords } from "../src/words";
 import { metrics } from "./samples";
 
 const row = (id: string, over: Partial<FrameMetrics> = {}) => {
@@ -57,6 +57,12 @@ it("tells every ending but the wanted one", () => {
   expect(endingWords({ why: "stopped", totals: null })).toBeNull();
   expect(endingWords({ why: "replaced", detail: null })?.title).toContain("another window");
   expect(endingWords({ why: "refused", detail: "too many bad frames" })?.advice).toContain("too many bad frames");
+});
+
+it("tells passing errors that matter", () => {
+  expect(errorWords("clock_jumped", "x")).toBeNull();
+  expect(errorWords("unavailable", "x")?.title).toBe("The service is slow");
+  expect(errorWords("not_a_jpeg", "no JPEG")?.advice).toBe("no JPEG.");
 });
 
 it("cuts a picture to shape without stretching", () => {
