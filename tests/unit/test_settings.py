@@ -37,7 +37,7 @@ def test_a_wrong_value_is_named_with_what_is_wanted(
 
 def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET", "too short")
-    with pytest.raises(WrongSetting, match="JWT_SECRET: .*32") as wrong:
+    with pytest.raises(WrongSetting, match=r"JWT_SECRET: .*32") as wrong:
         load_settings()
     assert "too short" not in str(wrong.value)
 
