@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,19 +14,9 @@ from services.runtime.log.local import LocalLog
 from services.runtime.log.partitions import partition_of
 from services.runtime.log.port import MAX_VALUE_BYTES
 from tests.support.kafka import KafkaNode
+from tests.support.log_reader import WITHIN_S, until
 
-WITHIN_S = 30.0
 PARTITIONS = 4
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition."""
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            while not condition():
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        pytest.fail(f"never happened: {what}")
 
 
 class Place:
@@ -453,3 +443,6 @@ async def test_a_closed_log_says_so(place: Place) -> None:
     await place.close(log)
     with pytest.raises(LogUnavailable, match="not open"):
         await log.check()
+    refused = await log.send(place.one, "key", b"")
+    with pytest.raises(LogUnavailable, match="not open"):
+        await refused

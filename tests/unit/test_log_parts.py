@@ -106,6 +106,19 @@ async def test_who_stops_waiting_takes_no_room(granted: bool) -> None:
     assert (budget.records, budget.bytes) == (1, 1)
 
 
+async def test_room_that_comes_free_passes_over_who_is_leaving() -> None:
+    budget = Budget(max_records=1, max_bytes=100)
+    await budget.acquire(1)
+    gives_up = asyncio.create_task(budget.acquire(1))
+    next_one = asyncio.create_task(budget.acquire(1))
+    await asyncio.sleep(0)
+    gives_up.cancel()
+    budget.release(1)  # before the cancelled one has run
+    await next_one
+    assert gives_up.cancelled()
+    assert (budget.records, budget.bytes) == (1, 1)
+
+
 # -- tail cache -------------------------------------------------------------------------------------------------------
 
 

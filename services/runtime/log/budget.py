@@ -2,6 +2,7 @@
 served."""
 
 import asyncio
+import contextlib
 from collections import deque
 
 
@@ -36,7 +37,8 @@ class Budget:
             if granted.done() and not granted.cancelled():
                 self.release(size_bytes)
             else:
-                self._waiting.remove((granted, size_bytes))
+                with contextlib.suppress(ValueError):  # it may have been passed over already
+                    self._waiting.remove((granted, size_bytes))
                 self._grant()
             raise
 
@@ -49,5 +51,6 @@ class Budget:
     def _grant(self) -> None:
         while self._waiting and self._fits(self._waiting[0][1]):
             granted, size_bytes = self._waiting.popleft()
-            self.take(size_bytes)
-            granted.set_result(None)
+            if not granted.done():  # done: cancelled, and about to say so
+                self.take(size_bytes)
+                granted.set_result(None)

@@ -22,15 +22,16 @@ from faststream.kafka import Topic as FastStreamTopic
 
 from schemas.topics import Topic
 from services.runtime.log.commits import Commits
-from services.runtime.log.delivery import Delivery
-from services.runtime.log.port import Handler, LogUnavailable, Record, TopicPartition
-from services.runtime.log.topics import READY_WITHIN_S, describe, unreachable
+from services.runtime.log.delivery import Delivery, pause_s
+from services.runtime.log.port import Handler, LogStartFailed, LogUnavailable, Record, TopicPartition
+from services.runtime.log.topics import describe, unreachable
 
 logger = structlog.get_logger(__name__)
 
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_MS = 1_000
 REBALANCE_TIMEOUT_MS = 30_000
+START_WITHIN_S = 45.0  # joining waits for members that give away slowly, up to the rebalance timeout
 MAX_PARTITION_FETCH_BYTES = 256 << 10
 # A handler that waits is back-pressure and no reason to lose the partitions: heartbeats say that the member lives.
 MAX_POLL_INTERVAL_MS = 3_600_000
@@ -88,7 +89,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def start(self) -> None:
         try:
-            async with asyncio.timeout(READY_WITHIN_S):
+            async with asyncio.timeout(START_WITHIN_S):
                 await self._subscriber.start()
                 if self._group is None:
                     await self._consumer.seek_to_end()
@@ -96,7 +97,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         except (KafkaError, TimeoutError) as error:
             with contextlib.suppress(KafkaError):
                 await self._subscriber.stop()
-            raise LogUnavailable(f"{unreachable(self._bootstrap)} ({describe(error)})") from error
+            raise LogStartFailed(f"{unreachable(self._bootstrap)} ({describe(error)})") from error
 
     async def stop(self) -> None:
         if self._subscriber.consumer is None:
@@ -146,17 +147,24 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         return consumer
 
     async def _take(self, message: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
-        """Called by FastStream with each batch; reads on when this returns."""
+        """Called by FastStream with each batch; reads on when this returns.
+
+        An exception would be logged and the batch be passed over, so none leaves.
+        """
         records = [record_of(each) for each in message]
         while records and not self._delivery.halted:
-            await self._settled.wait()
-            epoch = self._delivery.epoch
-            if self._group is not None and epoch != self._delivered_epoch:
-                records = await self._fresh(records)
-                if epoch != self._delivery.epoch:
-                    continue
-            if await self._delivery.deliver(records, epoch):
-                break
+            try:
+                await self._settled.wait()
+                epoch = self._delivery.epoch
+                if self._group is not None and epoch != self._delivered_epoch:
+                    records = await self._fresh(records)
+                    if epoch != self._delivery.epoch:
+                        continue
+                if await self._delivery.deliver(records, epoch):
+                    break
+            except (KafkaError, LogUnavailable) as error:
+                logger.warning("a batch cannot be delivered yet", group=self._group, error=describe(error))
+                await asyncio.sleep(pause_s(0))
         self._delivered_epoch = self._delivery.epoch
         if self._delivery.halted:
             await asyncio.sleep(0.05)  # until the subscriber is stopped, what it still reads is left unread

@@ -41,6 +41,7 @@ T = TypeVar("T")
 MAX_RECORDS_UNDER_WAY = 4096
 MAX_BYTES_UNDER_WAY = 32 << 20
 UPKEEP_EVERY_S = 2.0
+FIRST_UPKEEP_AFTER = 15  # so many times as long: until then the groups are there, whose unread records are kept
 UNLIMITED = 1 << 62
 LEAST_FREE_BYTES = 32 << 20
 
@@ -113,7 +114,7 @@ class LocalLog:
             if topic in self._room:
                 self._room[topic].take(size_bytes)
         self._writer.start()
-        self._upkeep_timer = loop.call_later(self._upkeep_every_s, self._upkeep)
+        self._upkeep_timer = loop.call_later(FIRST_UPKEEP_AFTER * self._upkeep_every_s, self._upkeep)
 
     async def close(self) -> None:
         if self._writer is None:
@@ -151,6 +152,10 @@ class LocalLog:
     ) -> asyncio.Future[Position]:
         if len(value) > MAX_VALUE_BYTES:
             raise ValueError(f"a record of {topic.name} has {len(value)} bytes; at most {MAX_VALUE_BYTES} are taken")
+        done: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        if self._writer is None:
+            fail(done, LogUnavailable("the log is not open"))
+            return done
         partition = self.partition(TopicPartition(topic.name, partition_of(key, topic.partitions)))
         headers = {"schema": topic.schema, "session_id": key, **(headers or {})}
         size_bytes = len(value) + 512
@@ -159,7 +164,6 @@ class LocalLog:
             if room is not None:
                 await room.acquire(size_bytes)
             await self._under_way.acquire(size_bytes)
-            done: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
             self._running().put(Append(partition, key, value, headers, size_bytes, done))
         return done
 

@@ -63,7 +63,11 @@ class Handler(Protocol):
     """What a consumer calls. The three calls never overlap for one consumer."""
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
-        """Called before the first record of these partitions: load their state here."""
+        """Called before the first record of these partitions: load their state here.
+
+        An exception out of here is logged and the call repeated, after a wait. Kafka takes all partitions at each
+        rebalance and gives most of them back; the local log moves only what changes hands.
+        """
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Take a batch, in order per partition. Returning asks for the next one; waiting here is the back-pressure.
@@ -84,7 +88,8 @@ class Consumer(Protocol):
         """Join the group and begin to call the handler. Raises `LogUnavailable`."""
 
     def finish(self, record: Record) -> None:
-        """Say that all work of this record is done; its offset may be committed. Does nothing without a group."""
+        """Say that all work of this record is done; its offset may be committed. Does nothing without a group, or
+        when the partition was given away meanwhile. To be called in the event loop."""
 
     async def stop(self) -> None:
         """Halt the intake, let `revoked` drain, commit what is finished, leave the group."""
