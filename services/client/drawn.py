@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from services.client.canvas import Image
-from services.client.head import draw_features, paint_head
+from services.client.features import features
+from services.client.head import paint_head
 from services.client.pose import Look, Pose, shade
 
 __all__ = ["SIZE", "Image", "Look", "Pose", "draw", "draw_jpeg", "encode_jpeg"]
@@ -78,7 +79,8 @@ class _Painter:
     def _place(self, pose: Pose) -> Image:
         """The student in front of the room."""
         canvas = self._head.copy()
-        draw_features(canvas, pose, self._look)
+        canvas.draw(features(pose, self._look))
+        canvas.blur(0.009, canvas.box(-0.8, -0.6, 0.8, 1.0))
         width, height = self._size
         angle, shrink = math.radians(pose.roll_deg), pose.scale / _FINER
         cos, sin = shrink * math.cos(angle), shrink * math.sin(angle)
