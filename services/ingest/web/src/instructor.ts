@@ -1,5 +1,5 @@
 /** The instructor's screen: a lecture, its students as tiles, the class over time, and the engagement switch. */
-import { type Api, ApiError } from "./api";
+import type { Api } from "./api";
 import { ClassChart } from "./classchart";
 import { h, icon, setText } from "./dom";
 import { LiveFeed } from "./live";
@@ -88,7 +88,7 @@ export class InstructorView {
     try {
       lectures = await this.api.lectures();
     } catch (error) {
-      return this.tell(error, { label: "Try again", run: () => void this.load(chosen) });
+      return this.notice.tell(error, { label: "Try again", run: () => void this.load(chosen) });
     }
     this.notice.clear();
     const wanted = chosen ?? decodeURIComponent(location.hash.slice(1));
@@ -210,7 +210,7 @@ export class InstructorView {
       announce(enabled ? "Engagement is measured" : "Engagement is not measured");
     } catch (error) {
       this.engagement.checked = !enabled;
-      this.tell(error);
+      this.notice.tell(error);
     } finally {
       this.engagement.disabled = false;
     }
@@ -264,10 +264,4 @@ export class InstructorView {
     this.tiles.clear();
   }
 
-  private tell(error: unknown, ...actions: { label: string; run: () => void }[]): void {
-    const known = error instanceof ApiError ? error : null;
-    if (known?.failure === "unauthorized") return;
-    const title = known?.failure === "network" ? "No connection" : known?.failure === "unavailable" ? "Service unavailable" : "This did not work";
-    this.notice.show("problem", { title, advice: known?.message ?? "Something went wrong. Reload the page and try again." }, ...actions);
-  }
 }

@@ -1,4 +1,5 @@
 /** The frame around every screen: header, main, notices, and the one live region that speaks to screen readers. */
+import { ApiError, type Failure } from "./api";
 import { h, icon, setText, svg } from "./dom";
 import type { User } from "./messages";
 import type { Told } from "./words";
@@ -36,6 +37,13 @@ export function announce(text: string): void {
   if (region !== null) setText(region, text);
 }
 
+const FAILURE_TITLES: Record<Failure, string> = {
+  network: "No connection",
+  unavailable: "Service unavailable",
+  unauthorized: "Your login has expired",
+  refused: "This did not work",
+};
+
 export interface NoticeAction {
   label: string;
   run: () => void;
@@ -71,12 +79,22 @@ export class Notice {
     );
   }
 
+  /** Tells a failed call. An expired login is told elsewhere: the page goes back to the login. */
+  tell(error: unknown, ...actions: NoticeAction[]): void {
+    const known = error instanceof ApiError ? error : null;
+    if (known?.failure === "unauthorized") return;
+    const advice = known?.message ?? "Something went wrong. Reload the page and try again.";
+    this.show("problem", { title: known === null ? "This did not work" : FAILURE_TITLES[known.failure], advice }, ...actions);
+  }
+
   /** A running detail, such as a countdown, that is seen and not spoken. */
   setDetail(text: string): void {
     setText(this.detail, text);
   }
 
-  clear(): void {
+  /** Takes the notice away; with a title only if it is that one, so that what came since stays. */
+  clear(title?: string): void {
+    if (title !== undefined && !this.shownKey?.split("\n", 2).includes(title)) return;
     this.shownKey = null;
     this.element.replaceChildren();
   }

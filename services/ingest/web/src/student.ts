@@ -1,32 +1,26 @@
 /** The student's screen: from the choice of a lecture to the recording, with everything that may go wrong between. */
 import { type Api, ApiError, socketUrl } from "./api";
 import { Camera, CameraError, type CaptureSettings } from "./capture";
-import { ScrollingChart } from "./chart";
 import { h } from "./dom";
 import { Measures } from "./measures";
-import type { Consent, ServerMessage, SessionCreated, StartVideoSession, User } from "./messages";
+import type { Consent, ServerMessage, StartVideoSession, User } from "./messages";
+import { MinuteChart } from "./minute";
+import { forgetSession, keepSession, keptSession, type OpenSession } from "./opensession";
 import type { Ending, Phase } from "./protocol";
 import { Recordings } from "./recordings";
-import { Series } from "./series";
 import { type Choice, Setup } from "./setup";
 import { announce, Notice } from "./shell";
 import { Stage } from "./stage";
 import { Stream } from "./stream";
 import { CAMERA_WORDS, duration, endingWords, errorWords, reasonWords, STATE_WORDS } from "./words";
 
-const OPEN_SESSION = "rapt.session";
-const CHART_S = 60;
 /** How long a trouble is told that passes by itself. */
 const PASSING_MS = 6_000;
+const LOST = {
+  title: "Connection lost",
+  advice: "Rapt tries again by itself and goes on where it stopped. Check your network if it lasts.",
+};
 const PAUSED = { title: "Measuring is paused", advice: "Your instructor has switched it off for this lecture." };
-
-/** All that is needed to go on with a session after a reload. */
-interface OpenSession {
-  created: SessionCreated;
-  choice: Choice;
-  startedAtMs: number;
-  userId: string;
-}
 
 export class StudentView {
   readonly element: HTMLElement;
@@ -35,19 +29,14 @@ export class StudentView {
   private readonly stage = new Stage(() => this.stop());
   private readonly camera = new Camera(this.stage.video, () => this.cameraLost());
   private readonly recordings: Recordings;
-  private readonly chartHost = h("div", { class: "chart", role: "img", "aria-label": "Engagement and eye opening over the last minute" });
-  private readonly chartCard: HTMLElement;
-  private readonly chart: ScrollingChart;
-  private readonly series = new Series(CHART_S * 1000, 2);
+  private readonly minute = new MinuteChart();
   private measures = new Measures();
   private stream: Stream | null = null;
   private open: OpenSession | null = null;
   private frame = 0;
-  private drawnAtMs = 0;
   private retryAtMs: number | null = null;
   private endsByApi = false;
-  private paused = false;
-  private passingUntilMs: number | null = null;
+  private passing: { title: string; untilMs: number } | null = null;
   private readonly onOnline = () => this.stream?.retryNow();
 
   constructor(
@@ -56,31 +45,11 @@ export class StudentView {
     private readonly onExpired: () => void,
   ) {
     this.recordings = new Recordings(api);
-    this.chartCard = h(
-      "section",
-      { class: "card chart-card" },
-      h(
-        "div",
-        { class: "chart-top" },
-        h("h2", {}, "The last minute"),
-        h("div", { class: "legend" }, h("span", { class: "key engagement" }, "Engagement"), h("span", { class: "key eyes" }, "Eye opening (EAR)")),
-      ),
-      this.chartHost,
+    this.element = h(
+      "main",
+      { class: "student", id: "main" },
+      ...[this.notice, this.stage, this.setup, this.measures, this.minute, this.recordings].map((part) => part.element),
     );
-    this.element = h("main", { class: "student", id: "main" }, this.notice.element, this.stage.element, this.setup.element, this.measures.element, this.chartCard, this.recordings.element);
-    this.chart = new ScrollingChart(this.chartHost, {
-      windowS: CHART_S,
-      everyS: 10,
-      height: 200,
-      axes: [
-        { scale: "share", range: [0, 1], splits: [0, 0.25, 0.5, 0.75, 1], format: (value) => `${Math.round(value * 100)} %` },
-        { scale: "ear", range: [0, 0.5], splits: [0, 0.1, 0.2, 0.3, 0.4, 0.5], format: (value) => value.toFixed(1) },
-      ],
-      lines: [
-        { label: "Engagement", color: "--accent", scale: "share", width: 2.25, fill: "--accent-wash" },
-        { label: "Eye opening", color: "--second", scale: "ear", width: 1.5 },
-      ],
-    });
     this.setLive(false);
     window.addEventListener("online", this.onOnline);
     this.animate();
@@ -92,17 +61,15 @@ export class StudentView {
     window.removeEventListener("online", this.onOnline);
     this.stream?.leave();
     this.camera.close();
-    this.chart.close();
+    this.minute.close();
     this.recordings.close();
   }
 
   /** Logging out ends the session too: nobody expects to be measured after it. */
   loggedOut(): void {
-    const stored = sessionStorage.getItem(OPEN_SESSION);
-    sessionStorage.removeItem(OPEN_SESSION);
-    if (stored !== null && this.stream !== null) {
-      void this.api.endSession((JSON.parse(stored) as OpenSession).created.session_id).catch(() => undefined);
-    }
+    const open = keptSession(this.user.user_id);
+    forgetSession();
+    if (open !== null) void this.api.endSession(open.created.session_id).catch(() => undefined);
   }
 
   private async load(): Promise<void> {
@@ -110,13 +77,11 @@ export class StudentView {
     try {
       this.setup.showLectures(await this.api.lectures());
     } catch (error) {
-      this.tell(error, { label: "Try again", run: () => void this.load() });
+      this.notice.tell(error, { label: "Try again", run: () => void this.load() });
       return;
     }
-    const stored = sessionStorage.getItem(OPEN_SESSION);
-    if (stored === null) return;
-    const open = JSON.parse(stored) as OpenSession;
-    if (open.userId !== this.user.user_id) return sessionStorage.removeItem(OPEN_SESSION);
+    const open = keptSession(this.user.user_id);
+    if (open === null) return;
     this.notice.show(
       "info",
       { title: "Your session is still open", advice: `It was interrupted in ${open.choice.lectureCode}. Go on where it stopped, or end it.` },
@@ -131,9 +96,10 @@ export class StudentView {
     this.notice.clear();
     try {
       const created = await this.api.createSession(choice.lectureCode, choice.consent.recording, choice.consent);
-      if (!(await this.goLive({ created, choice, startedAtMs: Date.now(), userId: this.user.user_id }))) await this.api.endSession(created.session_id);
+      const open = { created, choice, startedAtMs: Date.now(), userId: this.user.user_id };
+      if (!(await this.goLive(open))) await this.api.endSession(created.session_id).catch(() => undefined);
     } catch (error) {
-      this.tell(error);
+      this.notice.tell(error);
     } finally {
       this.setup.setBusy(false);
     }
@@ -146,9 +112,9 @@ export class StudentView {
     if (!(await this.openCamera(choice.capture))) return false;
     this.notice.clear();
     this.open = open;
-    sessionStorage.setItem(OPEN_SESSION, JSON.stringify(open));
+    keepSession(open);
     this.freshMeasures();
-    this.series.clear();
+    this.minute.clear();
     this.setLive(true);
     const url = socketUrl(created.stream_url, created.stream_token);
     this.stream?.leave();
@@ -222,7 +188,7 @@ export class StudentView {
         return;
       }
     }
-    sessionStorage.removeItem(OPEN_SESSION);
+    forgetSession();
     this.notice.show("info", { title: "The session has ended", advice: this.recordingAdvice(open) });
     if (open.choice.consent.recording) void this.recordings.waitFor(open.created.session_id);
   }
@@ -233,19 +199,15 @@ export class StudentView {
     this.stage.setPhase(phase);
     if (phase === "live" && this.retryAtMs !== null) {
       this.retryAtMs = null;
-      this.notice.clear();
+      this.notice.clear(LOST.title);
       announce("Connected again");
     }
-    if (phase === "waiting") this.series.gap(Date.now());
+    if (phase === "waiting") this.minute.gap(Date.now());
   }
 
   retrying(afterMs: number): void {
     this.retryAtMs = performance.now() + afterMs;
-    this.notice.show(
-      "waiting",
-      { title: "Connection lost", advice: "Rapt tries again by itself and goes on where it stopped. Check your network if it lasts." },
-      { label: "Try now", run: () => this.stream?.retryNow() },
-    );
+    this.notice.show("waiting", LOST, { label: "Try now", run: () => this.stream?.retryNow() });
   }
 
   message(message: ServerMessage): void {
@@ -255,8 +217,7 @@ export class StudentView {
         const latencyMs = message.latencyMs ?? message.latency_ms ?? null;
         if (this.stream !== null) this.measures.show({ metrics: data, latencyMs, counters: this.stream.counters });
         this.stage.showMetrics(data);
-        const ears = [data.ear_left, data.ear_right].filter((ear) => ear !== null);
-        this.series.push(Date.now(), data.engagement, ears.length ? ears.reduce((sum, ear) => sum + ear, 0) / ears.length : null);
+        this.minute.push(data, Date.now());
         break;
       }
       case "status": {
@@ -268,15 +229,14 @@ export class StudentView {
         this.stage.setRecording(message.active);
         break;
       case "engagement_status_update":
-        if (!message.isEnabled) this.notice.show("info", PAUSED);
-        else if (this.paused) this.notice.clear();
-        this.paused = !message.isEnabled;
+        if (message.isEnabled) this.notice.clear(PAUSED.title);
+        else this.notice.show("info", PAUSED);
         break;
       case "processing_error": {
         const told = message.fatal ? null : errorWords(message.code, message.error);
         if (told === null) break;
         this.notice.show("info", told);
-        this.passingUntilMs = performance.now() + PASSING_MS;
+        this.passing = { title: told.title, untilMs: performance.now() + PASSING_MS };
         break;
       }
     }
@@ -301,7 +261,7 @@ export class StudentView {
       this.endsByApi = false;
       return; // what comes of it is told then
     }
-    sessionStorage.removeItem(OPEN_SESSION);
+    forgetSession();
     const told = endingWords(ending);
     if (told !== null) {
       const back = { label: "Take it back", run: () => void (open && this.goLive(open)) };
@@ -320,18 +280,11 @@ export class StudentView {
 
   // The page itself.
 
-  private tell(error: unknown, ...actions: { label: string; run: () => void }[]): void {
-    const known = error instanceof ApiError ? error : null;
-    if (known?.failure === "unauthorized") return;
-    const title = known?.failure === "network" ? "No connection" : known?.failure === "unavailable" ? "Service unavailable" : "This did not work";
-    this.notice.show("problem", { title, advice: known?.message ?? "Something went wrong. Reload the page and try again." }, ...actions);
-  }
-
   private setLive(live: boolean): void {
     this.element.classList.toggle("live", live);
     this.setup.element.hidden = live;
     this.measures.element.hidden = !live;
-    this.chartCard.hidden = !live;
+    this.minute.element.hidden = !live;
     this.stage.setPhase(live ? "connecting" : "idle");
     if (!live) this.stage.setRecording(false);
     (live ? this.element.querySelector<HTMLElement>("#stop") : null)?.focus();
@@ -344,23 +297,21 @@ export class StudentView {
   }
 
   private animate(): void {
-    this.frame = requestAnimationFrame((nowMs) => {
+    this.frame = requestAnimationFrame(() => {
       this.animate();
       this.stage.age(performance.now());
-      if (this.passingUntilMs !== null && performance.now() > this.passingUntilMs) {
-        this.passingUntilMs = null;
-        this.notice.clear();
+      if (this.passing !== null && performance.now() > this.passing.untilMs) {
+        this.notice.clear(this.passing.title);
+        this.passing = null;
       }
       if (this.retryAtMs !== null) {
         const leftS = Math.ceil((this.retryAtMs - performance.now()) / 1000);
         this.notice.setDetail(leftS > 0 ? `Next try in ${leftS} s.` : "Trying now…");
       }
-      if (this.stream === null || nowMs - this.drawnAtMs < 66 || this.chartCard.hidden) return;
-      this.drawnAtMs = nowMs;
-      if (this.open !== null) {
-        this.stage.setPace(`${this.open.choice.lectureCode} · ${duration((Date.now() - this.open.startedAtMs) / 1000)}`);
-      }
-      this.chart.draw(this.series.table(), Date.now());
+      if (this.open === null || this.minute.element.hidden) return;
+      const elapsedS = (Date.now() - this.open.startedAtMs) / 1000;
+      this.stage.setPace(`${this.open.choice.lectureCode} · ${duration(elapsedS)}`);
+      this.minute.draw(Date.now());
     });
   }
 }

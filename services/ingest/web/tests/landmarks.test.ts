@@ -17,6 +17,7 @@ describe("the head's axes in the image (x right, y down)", () => {
   it("yaw > 0 turns the nose to image right", () => near(mesh.headAxes(90, 0, 0).forward, 1, 0));
   it("pitch > 0 looks down", () => near(mesh.headAxes(0, 90, 0).forward, 0, 1));
   it("roll > 0 tilts counter-clockwise: the top of the head goes to image left", () => near(mesh.headAxes(0, 0, 90).up, -1, 0));
+  it("and its side at image right goes up", () => near(mesh.headAxes(0, 0, 90).right, 0, -1));
 });
 
 describe("placement", () => {
