@@ -46,10 +46,10 @@ def main() -> None:
     try:
         app()
     except WrongSetting as error:
-        err.print(f"rapt: {error}", style="red", highlight=False, markup=False)
+        err.print(f"rapt: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         raise SystemExit(2) from None
     except (StartFailed, LogUnavailable, StoreUnavailable) as error:
-        err.print(f"rapt: {error}", style="red", highlight=False, markup=False)
+        err.print(f"rapt: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         raise SystemExit(1) from None
 
 
