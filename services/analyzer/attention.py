@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from math import hypot
 
 from schemas.events import State
-from services.analyzer.directions import DEG_PER_IRIS_H
+from services.analyzer.directions import eyes_deg
 from services.analyzer.eyes import DROWSY_MS
 
 WEIGHTS = {"presence": 0.30, "eyes": 0.25, "gaze": 0.20, "head": 0.25}
 _HEAD_DEG = (15.0, 35.0)  # full share up to the first, none from the second on
 _LOOK_DEG = (15.0, 35.0)
 _PERCLOS_NONE = 0.4
-_DISTRACTED_BELOW = (0.65, 0.70)  # to become, to stay
+_DISTRACTED_BELOW = (0.70, 0.75)  # to become, to stay
 
 # How long another state must hold before it is told. Drowsy has waited its second already.
 _DWELL_MS: dict[State, float] = {
@@ -33,7 +33,7 @@ def engagement_parts(
     """
     eyes = 1 - min(1.0, (perclos or 0.0) / _PERCLOS_NONE)
     eyes = min(eyes, _falling(closed_ms, DROWSY_MS / 2, DROWSY_MS))
-    look_deg = hypot(yaw_deg + DEG_PER_IRIS_H * (gaze_h or 0.0), pitch_deg)
+    look_deg = hypot(yaw_deg + eyes_deg(gaze_h or 0.0), pitch_deg)
     return {
         "presence": WEIGHTS["presence"],
         "eyes": WEIGHTS["eyes"] * eyes,

@@ -14,13 +14,14 @@ _TILTED_DEG = 20.0
 _ASIDE = 0.15
 _UP_DOWN = 0.06
 _UP_DOWN_PER_DEG = 0.003  # the head's pitch leaks into the vertical measure
-DEG_PER_IRIS_H = 100.0
+_DEG_PER_IRIS_H = 100.0
+_IRIS_H_DOUBT = 0.1  # how far a turned head alone moves the measure
 _MEASURABLE_YAW_DEG = 35.0
 _MEASURABLE_PITCH_DEG = 30.0
 
 _CENTRE_LIMIT = 0.12
-_LEARNING_MS = 3000.0
-_TAU_MS = (1000.0, 60_000.0)
+_LEARNING_MS = 2000.0
+_TAU_MS = 60_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,12 @@ def head_label(yaw_deg: float, pitch_deg: float, roll_deg: float) -> HeadPose:
     return "tilted"
 
 
+def eyes_deg(gaze_h: float) -> float:
+    """By how much the eyes are turned for sure, in degrees to image right."""
+    sure = max(0.0, abs(gaze_h) - _IRIS_H_DOUBT) * _DEG_PER_IRIS_H
+    return sure if gaze_h > 0 else -sure
+
+
 def gaze_measurable(yaw_deg: float, pitch_deg: float) -> bool:
     return abs(yaw_deg) <= _MEASURABLE_YAW_DEG and abs(pitch_deg) <= _MEASURABLE_PITCH_DEG
 
@@ -61,14 +68,15 @@ def gaze_label(h: float, v: float, pitch_deg: float) -> Gaze:
 
 
 def learn_centre(centre: GazeCentre, h: float, v: float, dt_ms: float) -> GazeCentre:
-    """Move towards a frontal sample: fast in the first seconds; later slowly, and only from near the centre."""
-    learning = centre.learned_ms < _LEARNING_MS
-    if not learning and (abs(h - centre.h) > _ASIDE / 2 or abs(v - centre.v) > _UP_DOWN):
+    """Take in a frontal sample: the mean of the first two seconds, then slowly and only from near the centre."""
+    learned_ms = centre.learned_ms + dt_ms
+    if centre.learned_ms < _LEARNING_MS:
+        keep = centre.learned_ms / learned_ms if learned_ms else 0.0
+    elif abs(h - centre.h) > _ASIDE / 2 or abs(v - centre.v) > _UP_DOWN:
         return centre
-    keep = exp(-dt_ms / _TAU_MS[0 if learning else 1])
-    return GazeCentre(
-        _limited(h + (centre.h - h) * keep), _limited(v + (centre.v - v) * keep), centre.learned_ms + dt_ms
-    )
+    else:
+        keep = exp(-dt_ms / _TAU_MS)
+    return GazeCentre(_limited(h + (centre.h - h) * keep), _limited(v + (centre.v - v) * keep), learned_ms)
 
 
 def _limited(value: float) -> float:

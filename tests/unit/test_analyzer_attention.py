@@ -48,7 +48,7 @@ def test_engagement_falls_with_each_signal(signal: str, worst: float, shares: tu
 
 def test_each_signal_matters() -> None:
     attentive = engagement()
-    for signals in ({"yaw_deg": 45.0}, {"pitch_deg": 40.0}, {"perclos": 0.3}, {"closed_ms": 900.0}, {"gaze_h": 0.35}):
+    for signals in ({"yaw_deg": 45.0}, {"pitch_deg": 40.0}, {"perclos": 0.3}, {"closed_ms": 900.0}, {"gaze_h": 0.45}):
         assert engagement(**signals) < attentive - 0.1
 
 
@@ -64,8 +64,8 @@ def test_eyes_that_turn_back_make_up_for_a_turned_head() -> None:
         (0.9, True, True, "engaged", "drowsy"),
         (0.9, True, False, "unknown", "engaged"),
         (0.5, True, False, "engaged", "distracted"),
-        (0.67, True, False, "engaged", "engaged"),
-        (0.67, True, False, "distracted", "distracted"),
+        (0.72, True, False, "engaged", "engaged"),
+        (0.72, True, False, "distracted", "distracted"),
     ],
 )
 def test_what_a_moment_says(engaged: float | None, present: bool, drowsy: bool, told: State, state: State) -> None:
