@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import OutOfOrderSequenceNumber
 
 from schemas.topics import ANALYZER_STATE, FRAMES, Topic
@@ -122,6 +123,20 @@ async def test_topics_are_made_once_and_drift_is_told(node: KafkaNode) -> None:
     assert report.state == "differs"
     assert "partitions: 12, wanted 3" in report.differences
     assert "retention.ms: 3600000, wanted 60000" in report.differences
+
+
+async def test_an_empty_value_is_a_tombstone_where_a_topic_is_compacted(node: KafkaNode, topic: Topic) -> None:
+    compacted = replace(topic, name=f"{topic.name}-state", compacted=True)
+    log = KafkaLog(node.bootstrap, [topic, compacted])
+    await log.start()
+    for each in (topic, compacted):
+        await (await log.send(each, "key", b""))
+    async with AIOKafkaConsumer(
+        topic.name, compacted.name, bootstrap_servers=node.bootstrap, auto_offset_reset="earliest"
+    ) as raw:
+        found = {record.topic: record.value for record in [await raw.getone(), await raw.getone()]}
+    assert found == {topic.name: b"", compacted.name: None}
+    await log.close()
 
 
 async def test_two_services_may_make_the_topics_at_once(node: KafkaNode, topic: Topic) -> None:
