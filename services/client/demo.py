@@ -17,9 +17,10 @@ from schemas.sessions import Consent
 from services.client.api import Api
 from services.client.drawn import Look, Pose, draw_jpeg
 from services.client.errors import ClientError, Unreachable
+from services.client.options import StreamOptions
 from services.client.pace import Pace
 from services.client.replay import shown
-from services.client.stream import StreamOptions, StudentClient
+from services.client.stream import StudentClient
 from services.client.tally import percentile
 from services.client.timetable import Timetable
 from services.client.verdict import DemoReport, StudentReport, judge

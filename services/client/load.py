@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from schemas.sessions import Consent
+from services.client.options import StreamOptions
 from services.client.pace import Pace
-from services.client.stream import StreamOptions, StudentClient
+from services.client.stream import StudentClient
 from services.client.tally import percentile
 
 

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from schemas.sessions import Consent
 from services.client.errors import ClientError, UnreadableVideo, WrongUse
-from services.client.stream import StreamOptions, StudentClient
+from services.client.options import StreamOptions
+from services.client.stream import StudentClient
 from services.client.tally import percentile
 from services.client.video import MAX_FPS, Video
 from services.runtime.clock import now_ms

@@ -8,7 +8,6 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -19,9 +18,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from schemas import wire
 from schemas.rest import SessionCreated
-from schemas.sessions import Consent
 from services.client.api import Api, is_loopback
 from services.client.errors import ClientError, FrameTooLarge, StreamRefused, Unreachable, closed_for_good
+from services.client.options import StreamOptions, backoff_s
 from services.client.tally import Tally
 from services.client.window import Window
 from services.runtime.clock import now_ms
@@ -29,33 +28,15 @@ from services.runtime.clock import now_ms
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 PING_S = 5.0
-BACKOFF_FIRST_S = 0.1
-BACKOFF_MAX_S = 3.0
 MAX_MESSAGE_BYTES = 4 << 20
 MAX_AWAITED = 4096  # frames whose time of capture is remembered until their metrics come
 # A server that refuses before the upgrade.
 _HANDSHAKE = {401: wire.CLOSE_TOKEN, 403: wire.CLOSE_OTHERS_SESSION, 404: wire.CLOSE_UNKNOWN_SESSION}
-_CONSENT = Consent(recording=True, live_view=True)
 _MESSAGE: TypeAdapter[wire.ServerMessage] = TypeAdapter(wire.ServerMessage)
 
 
 class _ComeBack(Exception):
     """The server cannot start the stream now."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamOptions:
-    """`size` is (width, height) in pixels. `session_id`: go on with this session instead of a new one.
-    `reconnect_for_s`: how long a lost connection is tried again."""
-
-    size: tuple[int, int] = (320, 240)
-    fps: float = 10.0
-    record: bool = True
-    consent: Consent = _CONSENT
-    landmarks: bool = False
-    session_name: str | None = None
-    session_id: str | None = None
-    reconnect_for_s: float = 60.0
 
 
 class StudentClient:
@@ -313,8 +294,3 @@ class StudentClient:
         self._progress.set()
         if self._on_message is not None:
             self._on_message(message)
-
-
-def backoff_s(attempt: int, chance: float) -> float:
-    """Seconds to wait before trying again; `attempt` counts from 0, `chance` is in 0..1."""
-    return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(attempt, 10)) * (0.5 + 0.5 * chance)

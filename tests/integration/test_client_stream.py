@@ -16,7 +16,8 @@ from schemas.frames import WireFrame
 from schemas.rest import AccessToken, NewSession, SessionCreated, User
 from services.client.api import Api
 from services.client.errors import ClientError, FrameTooLarge, Refused, StreamClosed, StreamRefused, Unreachable
-from services.client.stream import StreamOptions, StudentClient
+from services.client.options import StreamOptions
+from services.client.stream import StudentClient
 from services.runtime.http import HttpServer
 
 CREDIT = 4

@@ -17,8 +17,8 @@ from services.client.demo import stream_demo
 from services.client.drawn import SIZE, Look, draw, draw_jpeg
 from services.client.errors import Refused
 from services.client.load import load
+from services.client.options import StreamOptions
 from services.client.replay import ReplayReport, replay_video, run_replay
-from services.client.stream import StreamOptions
 from services.client.timetable import Timetable
 from services.client.verdict import judge
 from services.runtime.settings import Settings

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from schemas.events import SessionTotals
 from schemas.examples import METRICS
 from schemas.wire import ProcessingError
+from services.client.options import BACKOFF_FIRST_S, BACKOFF_MAX_S, backoff_s
 from services.client.pace import Pace
-from services.client.stream import BACKOFF_FIRST_S, BACKOFF_MAX_S, backoff_s
 from services.client.tally import MAX_ERRORS, SeqSet, Tally, percentile
 
 
