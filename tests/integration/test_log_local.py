@@ -1,8 +1,10 @@
 """The local log and its file: killed processes, a second process, a full disk, retention."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from services.runtime.clock import now_ms
 from services.runtime.log import LogStartFailed, LogUnavailable, Record, local, local_writer
 from services.runtime.log.local import LocalLog
+from services.runtime.log.local_file import LogFile, Row
 from tests.support.log_reader import WITHIN_S, Reader, until
 from tests.support.log_topics import BIG, SMALL, STATE
 from tests.support.needs import REPOSITORY
@@ -108,6 +111,38 @@ async def test_a_full_disk_is_told_and_passes(tmp_path: Path) -> None:
     reader = Reader(log, [BIG], group="group")
     await reader.consumer.start()
     await until(lambda: reader.values()[-1:] == [b"after"], "what came after is there")
+    await reader.consumer.stop()
+    await log.close()
+
+
+async def test_what_was_sent_behind_a_failed_record_does_not_overtake_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    append = LogFile.append
+
+    def fail_once(file: LogFile, rows: Sequence[Row]) -> None:
+        monkeypatch.setattr(LogFile, "append", append)
+        entered.set()
+        go_on.wait(WITHIN_S)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    log = LocalLog(tmp_path / "log.sqlite", [BIG])
+    await log.start()
+    monkeypatch.setattr(LogFile, "append", fail_once)
+    first = await log.send(BIG, "key", b"first")
+    await asyncio.to_thread(entered.wait, WITHIN_S)
+    second = await log.send(BIG, "key", b"second")
+    go_on.set()
+    for failed in (first, second):
+        with pytest.raises(LogUnavailable):
+            await failed
+    for value in (b"first", b"second"):
+        await (await log.send(BIG, "key", value))
+    reader = Reader(log, [BIG], group="after")
+    await reader.consumer.start()
+    await until(lambda: len(reader.records) == 2, "both are there")
+    assert reader.values("key") == [b"first", b"second"]
     await reader.consumer.stop()
     await log.close()
 

@@ -1,6 +1,6 @@
 """Sends records to Kafka: an idempotent producer that is replaced when it cannot go on.
 
-aiokafka is used as it is: FastStream's `publish` adds headers of its own and costs as much again per record.
+aiokafka is used as it is: FastStream's `publish` adds headers of its own.
 An idempotent producer that lost one batch has a gap in its sequence and fails all that follow, and one whose broker
 stays away keeps its batches for ever; either way this one is given up, and the next send makes a new one.
 """

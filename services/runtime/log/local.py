@@ -81,6 +81,7 @@ class LocalLog:
         self._groups: dict[str, Group] = {}
         self._upkeep_timer: asyncio.TimerHandle | None = None
         self._failure: LogUnavailable | None = None
+        self._failures_heard = 0
         self._file: LogFile | None = None
         self._reader: LogFile | None = None
         self._writer: LocalWriter | None = None
@@ -164,7 +165,7 @@ class LocalLog:
             if room is not None:
                 await room.acquire(size_bytes)
             await self._under_way.acquire(size_bytes)
-            self._running().put(Append(partition, key, value, headers, size_bytes, done))
+            self._running().put(Append(partition, key, value, headers, size_bytes, self._failures_heard, done))
         return done
 
     def _hear(self, news: Written | Kept) -> None:
@@ -176,6 +177,7 @@ class LocalLog:
                     room.release(room.bytes - size_bytes, 0)
             return
         self._failure = news.error
+        self._failures_heard = news.failures
         for append, offset in news.appended:
             self._under_way.release(append.size_bytes)
             if news.error is None:

@@ -37,6 +37,7 @@ class Append:
     value: bytes
     headers: Mapping[str, str]
     size_bytes: int
+    failures_heard: int  # how many failed transactions the sender knew of; see `LocalWriter._write`
     done: asyncio.Future[Position]
 
 
@@ -76,6 +77,7 @@ class Written:
     others: Sequence[CommitOffsets | Check]
     timestamp_ms: int
     error: LogUnavailable | None = None
+    failures: int = 0  # failed transactions so far
 
 
 @dataclass(slots=True)
@@ -104,6 +106,7 @@ class LocalWriter:
         self._queue: SimpleQueue[Item] = SimpleQueue()
         self.heads: dict[int, Head] = {each.id: file.head(each.id) for each in partitions}
         self._compactions = {each.id: self._compaction(each.id) for each in partitions if each.topic.compacted}
+        self._failures = 0
         self._unsaved_bytes = 0  # written since the last checkpoint that got everything
         self._checkpoint_wanted = threading.Event()
         self._stopping = False
@@ -174,11 +177,19 @@ class LocalWriter:
         return items
 
     def _write(self, items: Sequence[Item]) -> None:
-        written = Written([], [], now_ms())
+        """One transaction. A record that was sent before its sender heard of a failure fails too: written, it would
+        overtake the one that failed, and nobody could put that one in its place any more."""
+        overtaking, rest = self._overtaking(items)
+        if overtaking:
+            error = LogUnavailable("a record before this one could not be written")
+            self._report(Written([(item, 0) for item in overtaking], [], now_ms(), error, self._failures))
+            items = rest
+        written = Written([], [], now_ms(), failures=self._failures)
         try:
             self._transaction(items, written)
         except Exception as error:  # whatever it is, the futures must hear of it
             self._roll_back()
+            self._failures += 1
             if not isinstance(error, sqlite3.Error):
                 logger.exception("the log's writer failed")
             reason = unavailable(error, self._path) if isinstance(error, sqlite3.Error) else LogUnavailable(str(error))
@@ -187,9 +198,20 @@ class LocalWriter:
                 [item for item in items if isinstance(item, CommitOffsets | Check)],
                 written.timestamp_ms,
                 reason,
+                self._failures,
             )
         self._report(written)
         self._ask_for_checkpoint()
+
+    def _overtaking(self, items: Sequence[Item]) -> tuple[list[Append], list[Item]]:
+        overtaking: list[Append] = []
+        rest: list[Item] = []
+        for item in items:
+            if isinstance(item, Append) and item.failures_heard < self._failures:
+                overtaking.append(item)
+            else:
+                rest.append(item)
+        return overtaking, rest
 
     def _transaction(self, items: Sequence[Item], written: Written) -> None:
         appended: list[tuple[Append, int]] = []

@@ -3,7 +3,8 @@
 `LocalLog` (one SQLite file) and `KafkaLog` (FastStream over aiokafka) keep the same promises and pass the same suite:
 
 - `send` returns once there is room in the bounded set of records under way; the future it returns resolves when the
-  log has the record for good. Records of one key keep the order of their `send` calls.
+  log has the record for good. Records of one key keep the order of their `send` calls; where one fails, those sent
+  behind it fail as well until the sender has heard of it, so that it can be sent again in its place.
 - A group's members share the partitions; each partition has one owner at a time. A member reads on from the group's
   committed offset, or from the oldest record where nothing was committed.
 - Nothing is committed that was not finished: the commit is the lowest finished offset + 1 of each partition.
