@@ -55,6 +55,7 @@ def main(folder: Path) -> None:
             start(student, record=True, live_view=True)
             time.sleep(FULL_CHART_S)
             expect(student.locator("#state")).to_have_text("Engaged", timeout=30_000)
+            expect(student.locator("#value-eyes")).to_have_text("open")
             for page, name in ((student, "student"), (teacher, "class")):
                 page.screenshot(path=folder / f"{name}.png")
                 page.emulate_media(color_scheme="dark")

@@ -5,7 +5,8 @@ export interface Tick {
   delayMs: number;
 }
 
-export function nextTick(startedAtMs: number, intervalMs: number, nowMs: number): Tick {
-  const index = Math.floor((nowMs - startedAtMs) / intervalMs) + 1;
+/** `after` is the tick before, −1 at first: a timer that fires a little early must not give the same tick again. */
+export function nextTick(startedAtMs: number, intervalMs: number, nowMs: number, after: number): Tick {
+  const index = Math.max(after, Math.floor((nowMs - startedAtMs) / intervalMs)) + 1;
   return { index, delayMs: Math.max(0, startedAtMs + index * intervalMs - nowMs) };
 }

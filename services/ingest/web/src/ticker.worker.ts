@@ -8,11 +8,12 @@ self.onmessage = (event: MessageEvent<{ intervalMs: number | null }>) => {
   const { intervalMs } = event.data;
   if (intervalMs === null) return;
   const startedAtMs = performance.now();
-  const plan = () => {
+  const plan = (after: number) => {
+    const { index, delayMs } = nextTick(startedAtMs, intervalMs, performance.now(), after);
     timer = setTimeout(() => {
       self.postMessage(null);
-      plan();
-    }, nextTick(startedAtMs, intervalMs, performance.now()).delayMs);
+      plan(index);
+    }, delayMs);
   };
-  plan();
+  plan(-1);
 };

@@ -43,7 +43,7 @@ export function reasonAdvice(reason: InsufficientReason | null): string {
 /** Why a single value of a frame is missing. */
 export function missingWhy(metrics: FrameMetrics | null): string {
   if (metrics === null) return "nothing measured yet";
-  return reasonWords(metrics.insufficient_reason) ?? "not measurable yet";
+  return reasonWords(metrics.insufficient_reason) ?? "not measurable right now";
 }
 
 /** Whose side is named: the person's own (the student), or that of the picture as sent (who looks at a student). */

@@ -25,7 +25,7 @@ describe("what is not measured", () => {
 
   it("has a reason in plain words", () => {
     expect(missingWhy(metrics({ insufficient_reason: "no_face" }))).toBe("no face in the picture");
-    expect(missingWhy(metrics())).toBe("not measurable yet");
+    expect(missingWhy(metrics())).toBe("not measurable right now");
     expect(missingWhy(null)).toBe("nothing measured yet");
     expect(reasonWords("lens_covered" as never)).toBe("lens covered");
   });
