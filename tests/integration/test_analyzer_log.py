@@ -197,10 +197,12 @@ async def test_a_session_from_start_to_end(log: LocalLog, reader: Reader) -> Non
     assert counters.registry.get_sample_value("rapt_frames_analyzed_total") == 120
 
 
-@pytest.mark.parametrize("sends", [1, 2, 40, 77, 125])
+@pytest.mark.parametrize("snapshot_every_s", [0.0, 1.0])
+@pytest.mark.parametrize("sends", [1, 2, 40, 77, 122])
 async def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(
-    log: LocalLog, reader: Reader, sends: int
+    log: LocalLog, reader: Reader, sends: int, snapshot_every_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.analyzer.handlers.SNAPSHOT_EVERY_S", snapshot_every_s)
     dying = DyingLog(log, sends)
     killed = build(dying, graceful_timeout_s=0.2)
     await killed.start()

@@ -54,6 +54,12 @@ def test_blinks_are_counted_at_every_rate(fps: int, phase: float, pauses_ms: lis
     assert eyes.blink_count == len(spans)
 
 
+@given(st.floats(0, 1), st.floats(330, 380))
+def test_a_slow_blink_is_timed_between_the_samples(phase: float, shut_ms: float) -> None:
+    eyes, _ = watch(lids([(2000, 2000 + shut_ms)]), 10, 4000, phase=phase)
+    assert eyes.blink_count == 1
+
+
 @pytest.mark.parametrize("fps", [10, 30])
 @pytest.mark.parametrize("shut_ms", [700, 1500, 4000])
 def test_a_long_closure_is_no_blink(fps: int, shut_ms: float) -> None:

@@ -137,6 +137,12 @@ def test_too_far_turned_is_told_by_its_angles() -> None:
     assert last.ear_left is None
 
 
+@pytest.mark.parametrize("act", [DARK, GONE])
+def test_a_closing_that_is_not_seen_to_its_end_is_no_blink(act: Act) -> None:
+    _, steps = play(scene((LOOKING, 3), (SHUT, 0.1), (act, 0.1), (LOOKING, 2)))
+    assert steps[-1].metrics.blink_count == 0
+
+
 def test_baselines_do_not_learn_from_what_cannot_be_measured() -> None:
     state, _ = play(scene((LOOKING, 4)))
     dark = [replace(seen, seq=seen.seq + 40, captured_at_ms=seen.captured_at_ms + 4000) for seen in scene((DARK, 20))]
