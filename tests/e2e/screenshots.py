@@ -26,6 +26,15 @@ DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 780}
 
 
+def after_a_blink(student: Page) -> None:
+    """The drawn student's eyes stay open for two seconds after a blink."""
+    eyes = student.locator("#value-eyes")
+    for state in ("closed", "open"):
+        expect(eyes).to_have_text(state, timeout=30_000)
+    student.wait_for_timeout(700)
+    expect(student.locator("#state")).to_have_text("Engaged", timeout=30_000)
+
+
 def main(folder: Path) -> None:
     """Raises `SystemExit` when there is no Chromium."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -54,15 +63,14 @@ def main(folder: Path) -> None:
             teacher, student = pages
             start(student, record=True, live_view=True)
             time.sleep(FULL_CHART_S)
-            expect(student.locator("#state")).to_have_text("Engaged", timeout=30_000)
-            expect(student.locator("#value-eyes")).to_have_text("open")
-            for page, name in ((student, "student"), (teacher, "class")):
-                page.screenshot(path=folder / f"{name}.png")
-                page.emulate_media(color_scheme="dark")
-                page.screenshot(path=folder / f"{name}-dark.png")
+            for scheme, ending in (("light", ""), ("dark", "-dark")):
+                for page, name in ((student, "student"), (teacher, "class")):
+                    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                    after_a_blink(student)
+                    page.screenshot(path=folder / f"{name}{ending}.png")
             student.emulate_media(color_scheme="light")
             student.set_viewport_size(PHONE)  # type: ignore[arg-type]
-            expect(student.locator("#state")).to_have_text("Engaged", timeout=30_000)
+            after_a_blink(student)
             student.screenshot(path=folder / "student-phone.png")
         finally:
             browser.close()
