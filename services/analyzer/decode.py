@@ -58,6 +58,7 @@ def decode(jpeg: bytes, face_px: float | None = None) -> Picture:
     rgb = cv2.imdecode(np.frombuffer(jpeg, np.uint8), _FLAGS[reduction(width, height, face_px)])
     if rgb is None:
         raise Malformed("the JPEG cannot be decoded")
+    rgb.flags.writeable = False  # so that the mesh need not copy it
     if (rgb.shape[1] > rgb.shape[0]) != (width > height):
         width, height = height, width  # turned upright
     return Picture(rgb, width, height)  # type: ignore[arg-type]
