@@ -85,7 +85,11 @@ class Analyzer:
             asyncio.create_task(self._analyze(), name="analyzer"),
             asyncio.create_task(self._keep_up(), name="analyzer-upkeep"),
         ]
-        await self._consumer.start()
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Halt the intake, drain within half of the graceful time, snapshot, commit, free the trackers."""
@@ -110,7 +114,11 @@ class Analyzer:
 
     async def _analyze(self) -> None:
         if self._load is not None:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
+            except Exception:
+                logger.exception("MediaPipe cannot be loaded; frames wait")
+                raise
         async with asyncio.TaskGroup() as turns:
             for _ in range(self._turns_at_once):
                 turns.create_task(self._handler.take_turns(), name="analyzer-turns")

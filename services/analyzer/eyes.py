@@ -147,9 +147,9 @@ class Perclos:
         return min(1.0, self.closed_ms / self.measured_ms)
 
 
-def account(perclos: Perclos, before: float | None, after: float, dt_ms: float) -> Perclos:
-    """Add the time between two samples, given their ratios; none when the earlier one was not measurable."""
-    if before is None or dt_ms <= 0:
+def account(perclos: Perclos, before: float | None, after: float | None, dt_ms: float) -> Perclos:
+    """Add the time between two samples, given their ratios; none when one was not measurable."""
+    if before is None or after is None or dt_ms <= 0:
         return perclos
     if (before < CLOSED_LEVEL) == (after < CLOSED_LEVEL):
         closed_ms = dt_ms if after < CLOSED_LEVEL else 0.0

@@ -7,6 +7,7 @@ from services.analyzer.eyes import crossing
 WIDE_MAR = 0.5
 _SHUT_MAR = 0.4
 YAWN_MS = 1000.0
+MOVES_LIDS_MAR = 0.35  # from here on the mouth pulls the lower lids along
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,10 @@ from schemas.events import (
     StatusChanged,
 )
 from schemas.sessions import Consent, SessionStart
-from services.analyzer import eyes as eyes_
-from services.analyzer import mouth as mouth_
-from services.analyzer.attention import Attention, engagement_parts, observed_state, settle
-from services.analyzer.directions import GazeCentre, gaze_label, gaze_measurable, head_label, learn_centre
-from services.analyzer.eyes import Eyes, Perclos
+from services.analyzer import person as person_
+from services.analyzer.attention import Attention, observed_state, settle
 from services.analyzer.geometry import Geometry, measure
-from services.analyzer.mouth import Mouth
+from services.analyzer.person import Person, Reading
 from services.analyzer.quality import insufficient
 
 ANALYZER_VERSION = "1"
@@ -35,9 +32,6 @@ ANALYZER_VERSION = "1"
 _LONGEST_STEP_MS = 2000
 _STATUS_DWELL_MS = 300.0  # a label must hold this long before it is told; the state has its own dwell
 _PREVIEW_EVERY_MS = 1000.0
-_FRONTAL_YAW_DEG = 30.0
-_FRONTAL_PITCH_DEG = 20.0
-_CENTRED_YAW_DEG = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +76,7 @@ class SessionState:
     malformed: int = 0
     face_px: float | None = None
     preview_at_ms: float | None = None
-    eyes: Eyes = field(default=Eyes())
-    perclos: Perclos = field(default=Perclos())
-    mouth: Mouth = field(default=Mouth())
-    centre: GazeCentre = field(default=GazeCentre())
+    person: Person = field(default=Person())
     attention: Attention = field(default=Attention())
     told: Told | None = None
     about: Told | None = None
@@ -137,16 +128,15 @@ def end(state: SessionState, now_ms: int) -> tuple[SessionState, StatusChanged |
         analyzed=state.analyzed,
         skipped=state.skipped,
         malformed=state.malformed,
-        eyes=Eyes(blink_count=state.eyes.blink_count),
-        mouth=Mouth(yawn_count=state.mouth.yawn_count),
+        person=state.person.counters_only(),
         told=state.told,
     )
     totals = SessionTotals(
         frames=state.analyzed + state.skipped + state.malformed,
         analyzed=state.analyzed,
         skipped=state.skipped,
-        blink_count=state.eyes.blink_count,
-        yawn_count=state.mouth.yawn_count,
+        blink_count=state.person.eyes.blink_count,
+        yawn_count=state.person.mouth.yawn_count,
         last_seq=state.last_seq if state.last_seq >= 0 else None,
     )
     captured_at_ms = state.captured_at_ms
@@ -158,93 +148,42 @@ def end(state: SessionState, now_ms: int) -> tuple[SessionState, StatusChanged |
 def step(state: SessionState, seen: Observation, now_ms: int) -> tuple[SessionState, Step]:
     """Take one frame; `now_ms` is only written down. Frames come with rising seq; the caller leaves out duplicates."""
     dt_ms = 0.0 if state.captured_at_ms is None else float(seen.captured_at_ms - state.captured_at_ms)
-    eyes, mouth = state.eyes, state.mouth
+    person = state.person
     if not 0 <= dt_ms <= _LONGEST_STEP_MS:
-        dt_ms, eyes, mouth = 0.0, eyes_.lose(eyes), mouth_.lose(mouth)
+        dt_ms, person = 0.0, person_.lose(person)
     clock_ms = state.clock_ms + dt_ms
-    perclos, centre = state.perclos, state.centre
 
     geometry: Geometry | None = None
     reason: InsufficientReason | None = "no_face"
+    reading: Reading | None = None
     if seen.landmarks_px is not None:
         geometry = measure(seen.landmarks_px)
         reason = insufficient(geometry.face_px, seen.blur, seen.brightness, geometry.yaw_deg, geometry.pitch_deg)
-    gaze_h = gaze_v = engagement = None
-    gaze: Gaze | None = None
-    pose: HeadPose | None = None
-    parts: dict[str, float] | None = None
-    measured = geometry if reason is None else None
-    drowsy = False
-    if measured is None:
-        eyes, mouth = eyes_.lose(eyes), mouth_.lose(mouth)
+    if geometry is not None and reason is None:
+        person, reading = person_.see(person, geometry, clock_ms, dt_ms)
     else:
-        yaw_deg, pitch_deg = measured.yaw_deg, measured.pitch_deg
-        mouth = mouth_.see(mouth, measured.mar, clock_ms, dt_ms)
-        frontal = abs(yaw_deg) <= _FRONTAL_YAW_DEG and abs(pitch_deg) <= _FRONTAL_PITCH_DEG
-        ratio_before = eyes.ratio
-        eyes = eyes_.see(
-            eyes, measured.ear, clock_ms, dt_ms, frontal=frontal, mouth_wide=mouth.mar is not None and mouth.mar > 0.35
-        )
-        perclos = eyes_.account(perclos, ratio_before, eyes.ratio or 0.0, dt_ms)
-        closed_ms = eyes.closed_ms(clock_ms)
-        drowsy = closed_ms >= eyes_.DROWSY_MS
-        if eyes.dip is None and eyes.closed_since_ms is None and gaze_measurable(yaw_deg, pitch_deg):
-            if frontal and abs(yaw_deg) <= _CENTRED_YAW_DEG:
-                centre = learn_centre(centre, measured.iris_h, measured.iris_v, dt_ms)
-            gaze_h, gaze_v = measured.iris_h - centre.h, measured.iris_v - centre.v
-            gaze = gaze_label(gaze_h, gaze_v, pitch_deg)
-        pose = head_label(yaw_deg, pitch_deg, measured.roll_deg)
-        parts = engagement_parts(
-            yaw_deg=yaw_deg, pitch_deg=pitch_deg, gaze_h=gaze_h, perclos=perclos.value(), closed_ms=closed_ms
-        )
-        engagement = min(1.0, sum(parts.values()))
-    observed = observed_state(engagement, face_present=geometry is not None, drowsy=drowsy, told=state.attention.state)
-    attention = settle(state.attention, observed, clock_ms)
-    yawning = mouth.yawning if measured else None
+        person = person_.lose(person)
 
-    about = Told(attention.state, reason, gaze, pose, yawning)
+    observed = observed_state(
+        reading.engagement if reading else None,
+        face_present=geometry is not None,
+        drowsy=reading is not None and reading.drowsy,
+        told=state.attention.state,
+    )
+    attention = settle(state.attention, observed, clock_ms)
+    about = Told(
+        attention.state,
+        reason,
+        reading.gaze if reading else None,
+        reading.head_pose if reading else None,
+        reading.yawning if reading else None,
+    )
     about_since_ms = state.about_since_ms if about == state.about else clock_ms
     told, status = state.told, None
     if about != told and (told is None or about.state != told.state or clock_ms - about_since_ms >= _STATUS_DWELL_MS):
         status = _status(state, about, seen.captured_at_ms, now_ms, None, seen.seq)
         told = about if status else told
     preview = state.preview_at_ms is None or clock_ms - state.preview_at_ms >= _PREVIEW_EVERY_MS
-
-    metrics = FrameMetrics(
-        session_id=state.session_id,
-        seq=seen.seq,
-        captured_at_ms=seen.captured_at_ms,
-        received_at_ms=seen.received_at_ms,
-        analyzed_at_ms=now_ms,
-        analyzer_version=ANALYZER_VERSION,
-        face_present=geometry is not None,
-        face_count=int(geometry is not None),
-        quality=Quality(face_px=_r(geometry.face_px, 1), blur=_r(seen.blur, 1), brightness=_r(seen.brightness, 1))
-        if geometry
-        else Quality(),
-        insufficient_signal=reason is not None,
-        insufficient_reason=reason,
-        ear_left=_r(measured.ear_left) if measured else None,
-        ear_right=_r(measured.ear_right) if measured else None,
-        mar=_r(measured.mar) if measured else None,
-        eyes_closed=eyes.closed_since_ms is not None if measured else None,
-        blink_count=eyes.blink_count,
-        perclos=_r(perclos.value()) if measured else None,
-        drowsy=drowsy if measured else None,
-        yawning=yawning,
-        yawn_count=mouth.yawn_count,
-        gaze_h=_r(gaze_h),
-        gaze_v=_r(gaze_v),
-        gaze=gaze,
-        # Turned away is told by these very angles.
-        yaw_deg=_r(geometry.yaw_deg, 2) if geometry and reason in (None, "turned_away") else None,
-        pitch_deg=_r(geometry.pitch_deg, 2) if geometry and reason in (None, "turned_away") else None,
-        roll_deg=_r(geometry.roll_deg, 2) if geometry and reason in (None, "turned_away") else None,
-        head_pose=pose,
-        engagement=_r(engagement),
-        engagement_parts={name: round(part, 4) for name, part in parts.items()} if parts else None,
-        state=attention.state,
-    )
     after = SessionState(
         session_id=state.session_id,
         start=state.start,
@@ -256,16 +195,60 @@ def step(state: SessionState, seen: Observation, now_ms: int) -> tuple[SessionSt
         malformed=state.malformed,
         face_px=geometry.face_px if geometry else None,
         preview_at_ms=clock_ms if preview else state.preview_at_ms,
-        eyes=eyes,
-        perclos=perclos,
-        mouth=mouth,
-        centre=centre,
+        person=person,
         attention=attention,
         told=told,
         about=about,
         about_since_ms=about_since_ms,
     )
-    return after, Step(metrics, status, preview)
+    return after, Step(_metrics(after, seen, now_ms, geometry, reason, reading), status, preview)
+
+
+def _metrics(
+    after: SessionState,
+    seen: Observation,
+    now_ms: int,
+    geometry: Geometry | None,
+    reason: InsufficientReason | None,
+    reading: Reading | None,
+) -> FrameMetrics:
+    measured = geometry if reading else None
+    posed = geometry if reading or reason == "turned_away" else None  # turned away is told by these very angles
+    quality = Quality()
+    if geometry is not None:
+        quality = Quality(face_px=_r(geometry.face_px, 1), blur=_r(seen.blur, 1), brightness=_r(seen.brightness, 1))
+    return FrameMetrics(
+        session_id=after.session_id,
+        seq=seen.seq,
+        captured_at_ms=seen.captured_at_ms,
+        received_at_ms=seen.received_at_ms,
+        analyzed_at_ms=now_ms,
+        analyzer_version=ANALYZER_VERSION,
+        face_present=geometry is not None,
+        face_count=int(geometry is not None),
+        quality=quality,
+        insufficient_signal=reason is not None,
+        insufficient_reason=reason,
+        ear_left=_r(measured.ear_left) if measured else None,
+        ear_right=_r(measured.ear_right) if measured else None,
+        mar=_r(measured.mar) if measured else None,
+        eyes_closed=reading.eyes_closed if reading else None,
+        blink_count=after.person.eyes.blink_count,
+        perclos=_r(reading.perclos) if reading else None,
+        drowsy=reading.drowsy if reading else None,
+        yawning=reading.yawning if reading else None,
+        yawn_count=after.person.mouth.yawn_count,
+        gaze_h=_r(reading.gaze_h) if reading else None,
+        gaze_v=_r(reading.gaze_v) if reading else None,
+        gaze=reading.gaze if reading else None,
+        yaw_deg=_r(posed.yaw_deg, 2) if posed else None,
+        pitch_deg=_r(posed.pitch_deg, 2) if posed else None,
+        roll_deg=_r(posed.roll_deg, 2) if posed else None,
+        head_pose=reading.head_pose if reading else None,
+        engagement=_r(reading.engagement) if reading else None,
+        engagement_parts={name: round(part, 4) for name, part in reading.engagement_parts.items()} if reading else None,
+        state=after.attention.state,
+    )
 
 
 def _status(

@@ -1,0 +1,87 @@
+"""What is known of the person in front of the camera, and what a measurable frame adds to it."""
+
+from dataclasses import dataclass, field
+
+from schemas.events import Gaze, HeadPose
+from services.analyzer import eyes as eyes_
+from services.analyzer import mouth as mouth_
+from services.analyzer.attention import engagement_parts
+from services.analyzer.directions import GazeCentre, gaze_label, gaze_measurable, head_label, learn_centre
+from services.analyzer.eyes import Eyes, Perclos
+from services.analyzer.geometry import Geometry
+from services.analyzer.mouth import Mouth
+
+_FRONTAL_YAW_DEG = 30.0
+_FRONTAL_PITCH_DEG = 20.0
+_CENTRED_YAW_DEG = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Memory of eyes, mouth and gaze: baselines, counters, and what is under way."""
+
+    eyes: Eyes = field(default=Eyes())
+    perclos: Perclos = field(default=Perclos())
+    mouth: Mouth = field(default=Mouth())
+    centre: GazeCentre = field(default=GazeCentre())
+
+    def counters_only(self) -> "Person":
+        """Of a session that has ended."""
+        return Person(eyes=Eyes(blink_count=self.eyes.blink_count), mouth=Mouth(yawn_count=self.mouth.yawn_count))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One measurable frame in the light of that memory; fields as in `FrameMetrics`."""
+
+    eyes_closed: bool
+    perclos: float | None
+    drowsy: bool
+    yawning: bool
+    gaze_h: float | None
+    gaze_v: float | None
+    gaze: Gaze | None
+    head_pose: HeadPose
+    engagement: float
+    engagement_parts: dict[str, float]
+
+
+def lose(person: Person) -> Person:
+    """The person cannot be measured, or time jumped: what was under way is not known to go on."""
+    return Person(eyes_.lose(person.eyes), person.perclos, mouth_.lose(person.mouth), person.centre)
+
+
+def see(person: Person, seen: Geometry, now_ms: float, dt_ms: float) -> tuple[Person, Reading]:
+    """A measurable frame, `dt_ms` after the last one of the session."""
+    frontal = abs(seen.yaw_deg) <= _FRONTAL_YAW_DEG and abs(seen.pitch_deg) <= _FRONTAL_PITCH_DEG
+    mouth = mouth_.see(person.mouth, seen.mar, now_ms, dt_ms)
+    wide = seen.mar > mouth_.MOVES_LIDS_MAR
+    eyes = eyes_.see(person.eyes, seen.ear, now_ms, dt_ms, frontal=frontal, mouth_wide=wide)
+    perclos = eyes_.account(person.perclos, person.eyes.ratio, eyes.ratio, dt_ms)
+
+    centre, gaze_h, gaze_v = person.centre, None, None
+    gaze: Gaze | None = None
+    closed = eyes.closed_since_ms is not None
+    if not closed and eyes.dip is None and gaze_measurable(seen.yaw_deg, seen.pitch_deg):
+        if frontal and abs(seen.yaw_deg) <= _CENTRED_YAW_DEG:
+            centre = learn_centre(centre, seen.iris_h, seen.iris_v, dt_ms)
+        gaze_h, gaze_v = seen.iris_h - centre.h, seen.iris_v - centre.v
+        gaze = gaze_label(gaze_h, gaze_v, seen.pitch_deg)
+
+    share, closed_ms = perclos.value(), eyes.closed_ms(now_ms)
+    parts = engagement_parts(
+        yaw_deg=seen.yaw_deg, pitch_deg=seen.pitch_deg, gaze_h=gaze_h, perclos=share, closed_ms=closed_ms
+    )
+    reading = Reading(
+        eyes_closed=closed,
+        perclos=share,
+        drowsy=closed_ms >= eyes_.DROWSY_MS,
+        yawning=mouth.yawning,
+        gaze_h=gaze_h,
+        gaze_v=gaze_v,
+        gaze=gaze,
+        head_pose=head_label(seen.yaw_deg, seen.pitch_deg, seen.roll_deg),
+        engagement=min(1.0, sum(parts.values())),
+        engagement_parts=parts,
+    )
+    return Person(eyes, perclos, mouth, centre), reading
