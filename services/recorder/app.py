@@ -23,7 +23,7 @@ from services.runtime.settings import Settings
 logger = structlog.get_logger(__name__)
 
 GROUP = "recorder"
-THREADS = 4
+THREADS = 2
 MEASURE_LAG_EVERY_S = 5.0
 
 
