@@ -1,6 +1,7 @@
 """The recorder's composition root."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,7 +24,7 @@ from services.runtime.settings import Settings
 logger = structlog.get_logger(__name__)
 
 GROUP = "recorder"
-THREADS = 2
+THREADS = min(4, os.cpu_count() or 1)  # each keeps some memory of every encoder that it ever ran
 MEASURE_LAG_EVERY_S = 5.0
 
 
