@@ -178,8 +178,6 @@ def _cluster_secret(settings: Settings) -> str:
 
 
 def _store(settings: Settings) -> SqliteStore:
-    if settings.mongo_uri is not None:
-        raise WrongSetting("MONGO_URI: this version stores in SQLite only; unset it")
     return SqliteStore(_data_directory(settings) / "store.sqlite")
 
 

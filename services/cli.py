@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from services import assembly
@@ -211,11 +212,12 @@ def doctor(host: Host = None, port: Port = None, data: Data = None, as_json: Jso
     else:
         checks = Table("check", "", "found", "what to do")
         for finding in findings:
-            checks.add_row(finding.what, "[green]ok" if finding.ok else "[red]no", finding.found, finding.advice)
+            verdict = "[green]ok" if finding.ok else "[red]no"
+            checks.add_row(escape(finding.what), verdict, escape(finding.found), escape(finding.advice))
         out.print(checks)
         values = Table("setting", "in force")
         for name, value in settings_in_force(settings).items():
-            values.add_row(name, value)
+            values.add_row(name, escape(value))
         out.print(values)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 

@@ -1,10 +1,14 @@
 """Configuration from the environment. A wrong value stops the start with one line that names it and what it wants."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+# Where else Rapt could write to. Whoever sets one of these expects it to happen, so it is refused, not ignored.
+_NOT_YET = ("MONGO_URI", "FIREBASE_DATABASE_URL", "FIREBASE_CREDENTIALS_PATH")
 
 
 class WrongSetting(Exception):
@@ -20,21 +24,13 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     rapt_data: Path = Path(".rapt")
     kafka_bootstrap_servers: str | None = None
-    mongo_uri: str | None = None
-    db_name: str = "rapt"
-    firebase_database_url: str | None = None
-    firebase_credentials_path: Path | None = None
     video_storage_path: Path | None = None
-    recording_default_fps: int = Field(default=30, ge=1, le=60)
     recording_default_resolution: str = Field(default="source", pattern=r"^(source|[1-9]\d{0,3}x[1-9]\d{0,3})$")
     recording_default_codec: Literal["h264", "avc1", "mp4v"] = "h264"
-    recording_retention_days: int = Field(default=7, ge=1)
     engagement_dev_mode: bool = False
     jwt_secret: SecretStr | None = Field(default=None, min_length=32)
     jwt_jwks_url: str | None = None
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    emotion_inference: Literal["on", "off"] = "on"
-    pose_hz: float = Field(default=1.0, gt=0, le=30)
     stale_after_ms: int = Field(default=2_000, ge=100)
     catch_up_s: float = Field(default=60.0, ge=0)
     session_idle_timeout_s: float = Field(default=120.0, gt=0)
@@ -59,6 +55,9 @@ class Settings(BaseSettings):
 
 def load_settings(**overrides: object) -> Settings:
     """Read the environment; `overrides` (the command line's options) win. Raises `WrongSetting`."""
+    for name in _NOT_YET:
+        if os.environ.get(name):
+            raise WrongSetting(f"{name}: this version stores in SQLite only; unset it")
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:

@@ -21,7 +21,6 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("STALE_AFTER_MS", "-1", "greater than or equal to 100"),
         ("RECORDING_DEFAULT_RESOLUTION", "big", r"source\|"),
         ("RECORDING_DEFAULT_CODEC", "vp9", "'h264', 'avc1' or 'mp4v'"),
-        ("EMOTION_INFERENCE", "maybe", "'on' or 'off'"),
         ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
         ("SESSION_IDLE_TIMEOUT_S", "0", "greater than 0"),
     ],
@@ -40,6 +39,13 @@ def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WrongSetting, match=r"JWT_SECRET: .*32") as wrong:
         load_settings()
     assert "too short" not in str(wrong.value)
+
+
+@pytest.mark.parametrize("name", ["MONGO_URI", "FIREBASE_DATABASE_URL", "FIREBASE_CREDENTIALS_PATH"])
+def test_a_store_that_is_not_there_yet_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "somewhere")
+    with pytest.raises(WrongSetting, match=f"^{name}: .*unset it"):
+        load_settings()
 
 
 def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
