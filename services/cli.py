@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from services import assembly
-from services.runtime.doctor import examine, settings_in_force
+from services.runtime.doctor import EXTRAS, examine, settings_in_force
 from services.runtime.lifecycle import StartFailed, run, stop_on_signals
 from services.runtime.log import LogUnavailable
 from services.runtime.logging import configure_logging
@@ -51,6 +51,13 @@ def main() -> None:
         raise SystemExit(2) from None
     except (StartFailed, LogUnavailable, StoreUnavailable) as error:
         err.print(f"rapt: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        raise SystemExit(1) from None
+    except ModuleNotFoundError as error:
+        needed_by = [extra for extra, modules in EXTRAS.items() if error.name in modules]
+        if not needed_by:
+            raise
+        advice = f"{error.name} is not installed; install rapt[{needed_by[0]}], or rapt[all]"
+        err.print(f"rapt: {advice}", style="red", highlight=False, markup=False, soft_wrap=True)
         raise SystemExit(1) from None
 
 

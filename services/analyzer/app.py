@@ -35,7 +35,12 @@ def build_app(
     clock_ms: Callable[[], int] = now_ms,
     threads: int | None = None,
 ) -> "Analyzer":
-    """`mesh_factory` and `clock_ms` are for tests; `threads` are as many as there are cores."""
+    """`mesh_factory` and `clock_ms` are for tests; `threads` are as many as there are cores.
+
+    Raises `StartFailed` where MediaPipe is not installed.
+    """
+    if mesh_factory is MediaPipeMesh and importlib.util.find_spec("mediapipe") is None:
+        raise StartFailed("the analyzer needs MediaPipe, which is not installed; install rapt[analyzer]")
     return Analyzer(settings, log, metrics, mesh_factory, clock_ms, threads or os.cpu_count() or 1)
 
 
@@ -78,9 +83,7 @@ class Analyzer:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Join the group at once; MediaPipe loads meanwhile, and the frames wait for it. Raises `StartFailed`."""
-        if self._load is not None and importlib.util.find_spec("mediapipe") is None:
-            raise StartFailed("the analyzer needs MediaPipe, which is not installed; install rapt[analyzer]")
+        """Join the group at once; MediaPipe loads meanwhile, and the frames wait for it."""
         self._tasks = [
             asyncio.create_task(self._analyze(), name="analyzer"),
             asyncio.create_task(self._keep_up(), name="analyzer-upkeep"),

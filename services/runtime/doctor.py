@@ -14,7 +14,13 @@ from pydantic import SecretStr
 from services.runtime.settings import Settings
 
 MIN_FREE_BYTES = 1 << 30
-EXTRAS = {"analyzer": ("mediapipe", "cv2", "numpy"), "recorder": ("av", "cv2", "numpy"), "client": ("httpx", "cv2")}
+# The modules by which an extra is known to be installed.
+EXTRAS = {
+    "ingest": ("websockets",),
+    "analyzer": ("mediapipe", "cv2", "numpy"),
+    "recorder": ("av", "cv2", "numpy"),
+    "client": ("httpx", "cv2"),
+}
 
 
 @dataclass(frozen=True, slots=True)

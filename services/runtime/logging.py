@@ -37,6 +37,8 @@ def configure_logging(level: str, *, json: bool) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    # aiokafka tells every failed try to connect, four a second; the log's adapter says once what is wrong.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # uvicorn tells every socket with its address, and the address holds the token.
-    for noisy in ("aiokafka", "faststream", "httpx", "websockets", "uvicorn.access", "uvicorn.error", "asyncio"):
+    for noisy in ("faststream", "httpx", "websockets", "uvicorn.access", "uvicorn.error", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
