@@ -56,7 +56,9 @@ def chromium() -> str:
     return found or absent("chromium", "no chromium in PATH; install it, or set RAPT_CHROMIUM to its path")
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop running in the main thread, in which no asynchronous test could run: it must end with
+# the last test of the module.
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as started:
         yield started
