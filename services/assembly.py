@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
+from rich.markup import escape
 from starlette.applications import Starlette
 
 from services.runtime.accounts import Secrets, ensure_demo_accounts
@@ -20,6 +21,7 @@ from services.runtime.health import health_routes
 from services.runtime.http import HttpServer
 from services.runtime.lifecycle import Part, StartFailed
 from services.runtime.metrics import Metrics
+from services.runtime.secrets import DEMO_PASSWORD_FILE
 from services.runtime.settings import Settings, WrongSetting
 from services.runtime.store.sqlite import SqliteStore
 
@@ -45,7 +47,7 @@ class Embedded:
     http: HttpServer
     edge: Ingest
     demo_password: str
-    show_password: bool
+    password_hint: str  # the password when it was made just now, else where to find it
 
 
 class DemoData:
@@ -101,8 +103,16 @@ def embedded(settings: Settings) -> Embedded:
         http=http,
         edge=edge,
         demo_password=secrets.demo_password,
-        show_password=secrets.demo_password_is_new,
+        password_hint=_password_hint(secrets, settings),
     )
+
+
+def _password_hint(secrets: Secrets, settings: Settings) -> str:
+    if settings.demo_password:
+        return "as DEMO_PASSWORD says"
+    if secrets.demo_password_is_new:
+        return f"[bold]{secrets.demo_password}[/bold]"
+    return f"as printed before (it is in {escape(str(settings.rapt_data / DEMO_PASSWORD_FILE))})"
 
 
 def ingest(settings: Settings) -> Replica:
@@ -114,7 +124,7 @@ def ingest(settings: Settings) -> Replica:
     edge = build_app(settings, log, store, auth, metrics, routers=_routers(settings, store), parts=[log, store])
     http = HttpServer(edge.asgi, settings.host, settings.port)
     demo: list[Part] = []
-    if settings.demo_password is not None:
+    if settings.demo_password:
         demo.append(DemoData(store, auth, settings.demo_password.get_secret_value()))
     return Replica("ingest", [log, store, *demo, http, edge], http)
 

@@ -278,11 +278,10 @@ async def _beside(
 
 def _welcome(embedded: assembly.Embedded) -> None:
     out.print(f"\nRapt is ready: [bold]{embedded.http.url}[/bold]")
-    if embedded.show_password:
-        out.print(
-            "Log in as [bold]student[/bold], [bold]instructor[/bold] or [bold]admin[/bold], "
-            f"password [bold]{embedded.demo_password}[/bold]"
-        )
+    out.print(
+        "Log in as [bold]student[/bold], [bold]instructor[/bold] or [bold]admin[/bold], "
+        f"password {embedded.password_hint}"
+    )
     out.print("Stop with Ctrl-C.\n")
 
 
