@@ -109,10 +109,10 @@ def embedded(settings: Settings) -> Embedded:
 
 def _password_hint(secrets: Secrets, settings: Settings) -> str:
     if settings.demo_password:
-        return "as DEMO_PASSWORD says"
+        return "the one in DEMO_PASSWORD"
     if secrets.demo_password_is_new:
         return f"[bold]{secrets.demo_password}[/bold]"
-    return f"as printed before (it is in {escape(str(settings.rapt_data / DEMO_PASSWORD_FILE))})"
+    return f"as shown before, kept in {escape(str(settings.rapt_data / DEMO_PASSWORD_FILE))}"
 
 
 def ingest(settings: Settings) -> Replica:

@@ -279,8 +279,9 @@ async def _beside(
 def _welcome(embedded: assembly.Embedded) -> None:
     out.print(f"\nRapt is ready: [bold]{embedded.http.url}[/bold]")
     out.print(
-        "Log in as [bold]student[/bold], [bold]instructor[/bold] or [bold]admin[/bold], "
-        f"password {embedded.password_hint}"
+        "Log in as [bold]student[/bold], [bold]instructor[/bold] or [bold]admin[/bold]; "
+        f"password: {embedded.password_hint}",
+        soft_wrap=True,
     )
     out.print("Stop with Ctrl-C.\n")
 
