@@ -80,13 +80,12 @@ class Recorder:
         self._lag = asyncio.create_task(self._measure_lag(), name="recorder-lag")
 
     async def stop(self) -> None:
-        """Frames that were taken get safe and committed first; the playable files come with what time is left."""
+        """Frames that were taken get safe first and are committed while the playable files are made."""
         if self._lag is not None:
             self._lag.cancel()
         self._handler.stopping()
         try:
             await self._consumer.stop()
-            await self._handler.leave_playable()
         finally:
             self._threads.shutdown(wait=False, cancel_futures=True)
 

@@ -23,7 +23,6 @@ class FramesHandler:
         self._room = asyncio.Event()
         self._lanes: dict[str, Lane] = {}
         self._stopping = False
-        self._drained: list[Session] = []
 
     def stopping(self) -> None:
         """What is revoked from now on is revoked because this process ends."""
@@ -44,11 +43,11 @@ class FramesHandler:
             self._lane(record).put(record)
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        await self._drain(partitions)
-
-    async def leave_playable(self) -> None:
-        """After the last `revoked`: a playable file for every recording that goes on after the restart."""
-        await asyncio.gather(*(session.leave_playable() for session in self._drained))
+        drained = await self._drain(partitions)
+        if self._stopping:
+            # A playable file for every recording that goes on after the restart. Before the partitions are given away:
+            # their next owner may finish the recording at once, and this file must not come after that one.
+            await asyncio.gather(*(session.leave_playable() for session in drained))
 
     def _lane(self, record: Record) -> Lane:
         lane = self._lanes.get(record.key)
@@ -58,14 +57,14 @@ class FramesHandler:
             self._count(len(self._lanes))
         return lane
 
-    async def _drain(self, partitions: frozenset[TopicPartition]) -> None:
+    async def _drain(self, partitions: frozenset[TopicPartition]) -> list[Session]:
+        """Do all that waits on these partitions; returns the sessions that were held."""
         lanes = [lane for lane in self._lanes.values() if lane.source in partitions]
         await asyncio.gather(*(lane.drain() for lane in lanes))
         for lane in lanes:
             del self._lanes[lane.session.session_id]
         self._count(len(self._lanes))
-        if self._stopping:
-            self._drained += [lane.session for lane in lanes]
+        return [lane.session for lane in lanes]
 
     def _taken(self, size_bytes: int) -> None:
         self._waiting_bytes -= size_bytes
