@@ -14,8 +14,9 @@ from services.analyzer.mesh import MediaPipeMesh, MeshFactory, load_mediapipe
 from services.analyzer.scheduler import Scheduler
 from services.analyzer.turn import Turns
 from services.runtime.clock import now_ms
+from services.runtime.lag import measure_lag
 from services.runtime.lifecycle import StartFailed
-from services.runtime.log import EventLog, LogUnavailable
+from services.runtime.log import EventLog
 from services.runtime.metrics import Metrics
 from services.runtime.settings import Settings
 
@@ -134,10 +135,6 @@ class Analyzer:
             age_s = 0.0 if oldest_ms is None else max(0, self._clock_ms() - oldest_ms) / 1000
             self._metrics.consumer_lag_seconds.labels(GROUP).set(age_s)
             if rounds % MEASURE_LAG_EVERY == 0:
-                try:
-                    lag = await self._consumer.lag()
-                    self._metrics.consumer_lag.labels(GROUP, FRAMES.name).set(sum(lag.values()))
-                except LogUnavailable as error:
-                    logger.warning("lag not measured", error=str(error))
+                await measure_lag(self._consumer, GROUP, [FRAMES], self._metrics)
             rounds += 1
             await asyncio.sleep(UPKEEP_EVERY_S)

@@ -1,7 +1,6 @@
 """The sink's composition root: one consumer group per destination, and the store's housekeeping."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -9,8 +8,9 @@ import structlog
 
 from services.runtime.clock import now_ms
 from services.runtime.deadletters import DeadLetters
+from services.runtime.lag import measure_lag
 from services.runtime.lifecycle import Part
-from services.runtime.log import Consumer, EventLog, LogUnavailable, Record
+from services.runtime.log import Consumer, EventLog, Record
 from services.runtime.metrics import Metrics
 from services.runtime.settings import Settings
 from services.runtime.store import Store, StoreUnavailable
@@ -40,9 +40,8 @@ class Group:
         self.name = f"sink-{destination.name}"
         self._metrics = metrics
         self._delivery = Delivery(destination, self._finish, DeadLetters(log, metrics), metrics)
-        self._consumer: Consumer = log.consumer(
-            destination.topics, self._delivery, group=self.name, max_records=MAX_RECORDS
-        )
+        self._topics = destination.topics
+        self._consumer: Consumer = log.consumer(self._topics, self._delivery, group=self.name, max_records=MAX_RECORDS)
 
     async def start(self) -> None:
         await self._consumer.start()
@@ -58,11 +57,7 @@ class Group:
         return self._delivery.trouble
 
     async def measure_lag(self) -> None:
-        lags: Counter[str] = Counter()
-        for source, records in (await self._consumer.lag()).items():
-            lags[source.topic] += records
-        for topic, records in lags.items():
-            self._metrics.consumer_lag.labels(self.name, topic).set(records)
+        await measure_lag(self._consumer, self.name, self._topics, self._metrics)
 
     def _finish(self, record: Record) -> None:
         self._consumer.finish(record)
@@ -113,7 +108,7 @@ class Sink:
         while not self._stopping.is_set():
             try:
                 await chore()
-            except (StoreUnavailable, LogUnavailable) as error:
+            except StoreUnavailable as error:
                 logger.warning("chore left for the next time", chore=chore.__name__, error=str(error))
             except Exception:
                 logger.exception("chore failed", chore=chore.__name__)
