@@ -20,14 +20,16 @@ from schemas import wire
 from schemas.rest import SessionCreated
 from services.client.api import Api, is_loopback
 from services.client.errors import ClientError, FrameTooLarge, StreamRefused, Unreachable, closed_for_good
-from services.client.options import StreamOptions, backoff_s
+from services.client.options import StreamOptions
 from services.client.tally import Tally
 from services.client.window import Window
+from services.runtime.backoff import backoff_s
 from services.runtime.clock import now_ms
 
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 PING_S = 5.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 3.0  # before it comes back
 MAX_MESSAGE_BYTES = 4 << 20
 MAX_AWAITED = 4096  # frames whose time of capture is remembered until their metrics come
 # A server that refuses before the upgrade.
@@ -212,7 +214,8 @@ class StudentClient:
             self.window.lost()
             if time.monotonic() - lost_at_s > self.options.reconnect_for_s:
                 raise Unreachable(f"lost the connection to {self.api.url} and could not get it back")
-            await asyncio.sleep(backoff_s(attempt, random.random()))  # noqa: S311
+            wait_s = backoff_s(attempt, random.random(), first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)  # noqa: S311
+            await asyncio.sleep(wait_s)
             attempt += 1
 
     async def _converse(self, socket: ClientConnection) -> None:

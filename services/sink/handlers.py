@@ -7,17 +7,18 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from services.runtime.backoff import backoff_s
 from services.runtime.clock import now_ms
 from services.runtime.deadletters import DeadLetters, Malformed
 from services.runtime.log import LogUnavailable, Record, TopicPartition
 from services.runtime.metrics import Metrics
-from services.sink.backoff import backoff_s
 from services.sink.destination import Destination, DestinationDown
 
 logger = structlog.get_logger(__name__)
 
 Item = TypeVar("Item")
 TRIES_OF_A_BUG = 3
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 15.0
 
 
 class Halted(Exception):
@@ -128,9 +129,10 @@ class Delivery(Generic[Item]):
                 return
 
     async def _pause(self, attempt: int) -> None:
-        delay_s = backoff_s(attempt, random.random())  # noqa: S311
+        """Wait after the failed `attempt` (1, 2, …); raises `Halted` when told to stop meanwhile."""
+        wait_s = backoff_s(attempt - 1, random.random(), first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)  # noqa: S311
         try:
-            async with asyncio.timeout(delay_s):
+            async with asyncio.timeout(wait_s):
                 await self._halted.wait()
         except TimeoutError:
             return

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from schemas.events import SessionTotals
 from schemas.examples import METRICS
 from schemas.wire import ProcessingError
-from services.client.options import BACKOFF_FIRST_S, BACKOFF_MAX_S, backoff_s
 from services.client.pace import Pace
 from services.client.tally import MAX_ERRORS, SeqSet, Tally, percentile
 
@@ -55,12 +54,6 @@ def test_a_percentile_by_example() -> None:
     assert percentile([], 0.5) is None
     assert percentile([3, 1, 2], 0.5) == 2
     assert percentile(list(range(1, 101)), 0.99) == 99
-
-
-@given(st.integers(0, 200), st.floats(0, 1))
-def test_waits_grow_within_bounds(attempt: int, chance: float) -> None:
-    assert BACKOFF_FIRST_S / 2 <= backoff_s(attempt, chance) <= BACKOFF_MAX_S
-    assert backoff_s(attempt + 1, chance) >= backoff_s(attempt, chance)
 
 
 @given(st.integers(0, 1000), st.floats(0, 200), st.sampled_from([5.0, 10.0, 30.0]))

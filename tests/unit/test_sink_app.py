@@ -40,7 +40,7 @@ async def log(tmp_path: Path) -> AsyncIterator[LocalLog]:
 
 @pytest.fixture
 async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Breakable]:
-    monkeypatch.setattr(handlers, "backoff_s", lambda attempt, draw: 0.005)
+    monkeypatch.setattr(handlers, "LONGEST_WAIT_S", 0.005)
     store = Breakable(tmp_path / "store.sqlite")
     await store.start()
     yield store
