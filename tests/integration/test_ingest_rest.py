@@ -129,6 +129,15 @@ async def test_a_recording_needs_consent(http: httpx.AsyncClient, running: Edge)
     assert "consent.recording" in detail(response, 422)
 
 
+@pytest.mark.parametrize("role", ["student", "instructor", "admin"])
+async def test_a_page_of_sessions_beyond_all_sense_names_the_parameter(
+    http: httpx.AsyncClient, running: Edge, role: Role
+) -> None:
+    where = {"skip": 2**63 - 1}
+    response = await http.get("/api/sessions", params=where, headers=bearer(running, "somebody", role))
+    assert detail(response, 422).startswith("skip:")
+
+
 async def test_a_session_is_made_streamed_seen_and_ended(http: httpx.AsyncClient, running: Edge) -> None:
     student = bearer(running, "student", "student")
     body = {"lecture_code": "PHYS-101", "record": True, "consent": CONSENT, "session_name": "Week 3"}

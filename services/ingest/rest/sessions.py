@@ -37,7 +37,7 @@ def build_router(store: Store, auth: Auth, streams: Streams, *, dev_mode: bool, 
         caller: Caller,
         lecture_code: str | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
-        skip: Annotated[int, Query(ge=0)] = 0,
+        skip: Annotated[int, Query(ge=0, le=100_000)] = 0,
     ) -> list[Session]:
         """The newest first: one's own, for an instructor those of their lectures too."""
         where = {"lecture_code": lecture_code} if lecture_code else {}
