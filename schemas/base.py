@@ -6,7 +6,7 @@ consume: `decode` ignores fields that a newer producer may have added and coerce
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 # An identifier that may become part of a file name or a key: no separators, no dot at the start.
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
@@ -27,3 +27,9 @@ class Contract(BaseModel):
     def decode(cls, value: bytes | str) -> Self:
         """Read JSON tolerantly; raises `pydantic.ValidationError` when a needed field is missing or wrong."""
         return cls.model_validate_json(value, strict=False, extra="ignore")
+
+
+def wrong_fields(error: ValidationError) -> str:
+    """What failed validation, as `field: reason; field: reason`. Says nothing of the values: they may be people's."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'value'}: {each['msg']}" for each in found)

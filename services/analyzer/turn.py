@@ -9,6 +9,7 @@ import numpy as np
 import structlog
 from pydantic import ValidationError
 
+from schemas.base import wrong_fields
 from schemas.frames import FrameHeaders
 from schemas.sessions import SessionEnd, SessionStart
 from schemas.topics import LANDMARKS, METRICS, PREVIEWS, STATUS, Topic
@@ -139,7 +140,7 @@ class Turns:
         try:
             SessionEnd.decode(record.value)
         except ValidationError as error:
-            raise Malformed(f"the session's end cannot be read: {error.errors()[0]['msg']}") from None
+            raise Malformed(f"the session's end cannot be read: {wrong_fields(error)}") from None
         state, status = session.end(subject.state, self._clock_ms())
         messages = [Message(STATUS, record.key, status.encode(), _marks(record))] if status else []
         subject.state = state
@@ -159,9 +160,7 @@ def _start(value: bytes) -> SessionStart:
     try:
         return SessionStart.decode(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Malformed(f"the session's start cannot be read: {where}: {first['msg']}") from None
+        raise Malformed(f"the session's start cannot be read: {wrong_fields(error)}") from None
 
 
 def _marks(record: Record) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from schemas import topics
-from schemas.base import Contract
+from schemas.base import Contract, wrong_fields
 from schemas.events import FrameMetrics, Prediction, RecordingEvent, Signal, StatusChanged
 from services.runtime.deadletters import Malformed
 from services.runtime.store import Document
@@ -49,7 +49,7 @@ def parse(topic: str, value: bytes) -> Write:
     try:
         return read(value)
     except ValidationError as error:
-        raise Malformed(_fields(error)) from None
+        raise Malformed(wrong_fields(error)) from None
 
 
 def _put(model: type[Event], collection: str, key: Callable[[Event], str]) -> Callable[[bytes], Write]:
@@ -85,10 +85,3 @@ _READERS: Mapping[str, Callable[[bytes], Write]] = {
     topics.SIGNALS.name: _put(Signal, SIGNALS.name, _signal_key),
     topics.RECORDINGS.name: lambda value: Merge(RecordingEvent.decode(value)),
 }
-
-
-def _fields(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, each['loc'])) or 'value'}: {each['msg']}"
-        for each in error.errors(include_url=False, include_context=False, include_input=False)
-    )

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas import events, examples, frames
-from schemas.base import Contract
+from schemas.base import Contract, wrong_fields
 from schemas.sessions import SessionStart
 from schemas.topics import ANALYZER_STATE, BY_NAME, FRAMES, TOPICS, Topic
 from schemas.wire import Ack, StartVideoSession
@@ -133,6 +133,20 @@ def test_no_bytes_crash_the_header_reader(garbage: bytes) -> None:
         return
     assert 0 <= width < 2**16
     assert 0 <= height < 2**16
+
+
+def test_what_is_wrong_with_a_value_is_told_by_field_and_without_the_value() -> None:
+    with pytest.raises(ValidationError) as wrong:
+        StartVideoSession.decode(
+            b'{"studentId": "../ann", "lectureCode": "PHYS-101", "frameWidth": 0, "frameHeight": 240}'
+        )
+    told = wrong_fields(wrong.value)
+    assert told.startswith("studentId: String should match pattern")
+    assert told.endswith("; frameWidth: Input should be greater than or equal to 1")
+    assert "ann" not in told
+    with pytest.raises(ValidationError) as wrong:
+        SessionStart.decode(b"[]")
+    assert wrong_fields(wrong.value).startswith("value: ")
 
 
 def test_models_are_immutable() -> None:
