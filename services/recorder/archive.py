@@ -1,4 +1,7 @@
-"""All recordings under one folder: begun, gone on with, ended. Every call blocks on the disk; `OSError` passes."""
+"""All recordings under one folder: begun, gone on with, ended. Every call blocks on the disk; `OSError` passes.
+
+Those that write raise `TakenOver` once another replica has resumed the recording.
+"""
 
 import contextlib
 from collections.abc import Callable
@@ -73,6 +76,7 @@ class Archive:
         The journal's manifest stays until `forget`, so that a crash before the event is in the log does this again.
         """
         journal = writer.journal
+        journal.check_owner()
         manifest = journal.manifest
         if manifest.header.session.dev_mode:
             journal.delete_segments()
@@ -83,6 +87,7 @@ class Archive:
             try:
                 finished = write_playable(journal, self._dir, self._disk)
             except (OSError, av.FFmpegError) as failure:
+                journal.check_owner()  # its next owner may have deleted what this one was reading
                 error = error or f"the file could not be finished: {reason_of(failure)}"
         elif error is None:
             error = "no frame arrived that could be recorded"
@@ -95,7 +100,7 @@ class Archive:
     def forget(self, session_id: str) -> None:
         """The end's event is in the log: drop the segments, unless they are all there is of the recording."""
         recording_id = recording_id_of(session_id)
-        journal = Journal.resume(self._dir, recording_id, self._disk)
+        journal = Journal.read(self._dir, recording_id, self._disk)
         if journal is None:
             return
         if journal.manifest.header.session.dev_mode or metadata_path(self._dir, recording_id).exists():
@@ -114,8 +119,9 @@ class Archive:
             seq_ranges=ranges(seq for seq, _ in manifest.frames),
             pts_ms=[pts_ms for _, pts_ms in manifest.frames],
         )
-        temporary = journal.folder / "metadata.tmp"
+        temporary = journal.temporary("metadata")
         self._disk.write(temporary, metadata.encode())
+        journal.check_owner()
         self._disk.publish(temporary, metadata_path(self._dir, event.recording_id))
 
 

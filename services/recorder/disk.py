@@ -1,8 +1,13 @@
 """Writing that lasts: what these return from survives a power cut. Each raises `OSError` when the disk refuses."""
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
+
+
+class TakenOver(Exception):
+    """Somebody else wrote to a file: the recording has another owner. This one, evicted while it slept, lets go."""
 
 
 class Disk:
@@ -21,8 +26,16 @@ class Disk:
         self.sync_folder(path.parent)
 
     def append(self, path: Path, content: bytes, valid_bytes: int) -> int:
-        """Put `content` after the first `valid_bytes`, dropping what a crash may have left there; returns the end."""
-        with path.open("r+b" if path.exists() else "xb") as file:
+        """Put a line after the first `valid_bytes`, dropping half a line that a crash left there; returns the end.
+
+        Raises `TakenOver` where those bytes do not end the file.
+        """
+        if valid_bytes == 0:
+            path.touch()
+        self.check_end(path, valid_bytes)
+        with path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self.check_end(path, valid_bytes)
             file.truncate(valid_bytes)
             file.seek(valid_bytes)
             file.write(content)
@@ -31,6 +44,18 @@ class Disk:
         if valid_bytes == 0:
             self.sync_folder(path.parent)
         return valid_bytes + len(content)
+
+    def check_end(self, path: Path, valid_bytes: int) -> None:
+        """Raises `TakenOver` where a file of lines has another end than its writer left it."""
+        try:
+            with path.open("rb") as file:
+                size_bytes = file.seek(0, os.SEEK_END)
+                file.seek(valid_bytes)
+                if size_bytes >= valid_bytes and b"\n" not in file.read():
+                    return
+        except FileNotFoundError:
+            pass
+        raise TakenOver("another recorder goes on with this recording")
 
     def claim(self, path: Path, owner: str) -> bool:
         """Whether a name is the owner's: nobody else's, on whichever replica, from now until the file is removed."""

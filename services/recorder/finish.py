@@ -27,20 +27,21 @@ class SegmentBroken(OSError):
 
 
 def write_playable(journal: Journal, recordings_dir: Path, disk: Disk) -> Finished:
-    """Put the file of all segments so far, and its thumbnail, in their place. Raises `OSError`.
+    """Put the file of all segments so far, and its thumbnail, in their place. Raises `OSError`, `TakenOver`.
 
     The recording may go on afterwards: a later call replaces the file. `journal` holds at least one segment.
     """
     manifest = journal.manifest
     filename = manifest.header.filename
-    temporary = journal.folder / "playable.tmp"
+    temporary = journal.temporary("playable")
     _remux(journal.folder, manifest, temporary)
     with temporary.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     size_bytes = temporary.stat().st_size
-    thumbnail = journal.folder / "thumbnail.tmp"
+    thumbnail = journal.temporary("thumbnail")
     middle = manifest.segments[len(manifest.segments) // 2]
     disk.write(thumbnail, _thumbnail(journal.folder / middle.filename))
+    journal.check_owner()
     disk.publish(thumbnail, recordings_dir / thumbnail_of(filename))
     disk.publish(temporary, recordings_dir / filename)
     frames = manifest.frames

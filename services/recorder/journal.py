@@ -1,18 +1,22 @@
 """A recording under way on the disk: its folder with the segments and the manifest that says which of them count."""
 
+import contextlib
 from pathlib import Path
 
 from schemas.sessions import SessionStart
 from services.recorder.disk import Disk
 from services.recorder.encoder import Codec
-from services.recorder.manifest import Failure, Header, Manifest, Segment, encode_line, parse
+from services.recorder.manifest import Failure, Header, Line, Manifest, Resumed, Segment, encode_line, parse
 from services.recorder.naming import claim_path, filename_of, open_folder, recording_id_of
 
 MANIFEST = "manifest.jsonl"
 
 
 class Journal:
-    """The folder of one recording. One thread at a time; every call blocks on the disk and may raise `OSError`."""
+    """The folder of one recording. One thread at a time; every call blocks on the disk and may raise `OSError`.
+
+    Calls that write raise `TakenOver` once somebody else has resumed the recording.
+    """
 
     def __init__(self, folder: Path, manifest: Manifest, disk: Disk) -> None:
         self.folder = folder
@@ -20,6 +24,7 @@ class Journal:
         self._header = manifest.header
         self._segments = list(manifest.segments)
         self._failure = manifest.failure
+        self._resumed = manifest.resumed
         self._valid_bytes = manifest.valid_bytes
 
     @classmethod
@@ -49,6 +54,15 @@ class Journal:
 
         None where nothing was begun. Raises `ManifestBroken`.
         """
+        journal = cls.read(recordings_dir, recording_id, disk)
+        if journal is not None:
+            with contextlib.suppress(OSError):  # a full disk: the next segment tells
+                journal.take_over()
+        return journal
+
+    @classmethod
+    def read(cls, recordings_dir: Path, recording_id: str, disk: Disk) -> "Journal | None":
+        """As `resume`, of a recording that nothing more is written to."""
         folder = open_folder(recordings_dir, recording_id)
         manifest = read_manifest(recordings_dir, recording_id)
         if manifest is None:
@@ -63,10 +77,25 @@ class Journal:
 
     @property
     def manifest(self) -> Manifest:
-        return Manifest(self._header, tuple(self._segments), self._failure, self._valid_bytes)
+        return Manifest(self._header, tuple(self._segments), self._failure, self._resumed, self._valid_bytes)
+
+    def take_over(self) -> None:
+        """From here on whoever wrote before is refused."""
+        resumed = Resumed(number=self.manifest.next_number)
+        self._append(resumed)
+        self._resumed = resumed
+
+    def temporary(self, name: str) -> Path:
+        """A file of this owner's until it is moved to its place."""
+        return self.folder / f"{name}-{self.manifest.next_number}.tmp"
+
+    def check_owner(self) -> None:
+        """Raises `TakenOver` when somebody else has resumed the recording, or even ended it."""
+        self._disk.check_end(self.folder / MANIFEST, self._valid_bytes)
 
     def add_segment(self, segment: Segment, content: bytes) -> None:
         """Once this returns, the segment's frames are safe and may be finished in the log."""
+        self.check_owner()
         path = self.folder / segment.filename
         try:
             self._disk.write(path, content)
@@ -94,7 +123,7 @@ class Journal:
         self._disk.remove(self.folder / MANIFEST)
         self._disk.remove(self.folder)
 
-    def _append(self, line: Header | Segment | Failure) -> None:
+    def _append(self, line: Line) -> None:
         self._valid_bytes = self._disk.append(self.folder / MANIFEST, encode_line(line), self._valid_bytes)
 
 

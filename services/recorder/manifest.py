@@ -3,6 +3,8 @@
 The first line is the header, then one line per segment, perhaps a failure. A line is appended after its segment's
 file is synced, and only then are the segment's frames finished in the log. So a crash leaves at most a torn last line
 and a segment file without a line; both are dropped on resume, and their frames come again from the log.
+
+Whoever resumes says so in a line of its own. An owner before that only slept sees that the file has grown, and lets go.
 """
 
 from dataclasses import dataclass, field
@@ -52,6 +54,13 @@ class Segment(Contract):
         return Moment(self.last_captured_at_ms, self.last_received_at_ms, self.frames[-1][1])
 
 
+class Resumed(Contract):
+    """Another owner from here on. It takes a number, so that the one before, if it wakes, overwrites no segment."""
+
+    kind: Literal["resumed"] = "resumed"
+    number: int = Field(ge=0)
+
+
 class Failure(Contract):
     """Writing failed for good; nothing follows."""
 
@@ -60,7 +69,7 @@ class Failure(Contract):
     error: str
 
 
-Line = Header | Segment | Failure
+Line = Header | Segment | Resumed | Failure
 _LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
 
 
@@ -71,6 +80,7 @@ class Manifest:
     header: Header
     segments: tuple[Segment, ...] = ()
     failure: Failure | None = None
+    resumed: Resumed | None = None
     valid_bytes: int = field(default=0, compare=False)
 
     @property
@@ -80,7 +90,8 @@ class Manifest:
 
     @property
     def next_number(self) -> int:
-        return self.segments[-1].number + 1 if self.segments else 0
+        numbers = [line.number for line in (*self.segments[-1:], self.resumed) if line is not None]
+        return max(numbers, default=-1) + 1
 
 
 def segment_filename(number: int) -> str:
@@ -110,4 +121,5 @@ def parse(content: bytes) -> Manifest | None:
         raise ManifestBroken("line 1: wanted the recording's header")
     segments = tuple(line for line in rest if isinstance(line, Segment))
     failure = next((line for line in rest if isinstance(line, Failure)), None)
-    return Manifest(header, segments, failure, valid_bytes)
+    resumed = next((line for line in reversed(rest) if isinstance(line, Resumed)), None)
+    return Manifest(header, segments, failure, resumed, valid_bytes)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from schemas.frames import BadFrame, FrameHeaders
 from schemas.sessions import SessionEnd, SessionStart
 from services.recorder.archive import Archive
+from services.recorder.disk import TakenOver
 from services.recorder.events import event_of, never_begun, reason_of
 from services.recorder.frame import Frame
 from services.recorder.metadata import Metadata
@@ -32,13 +33,15 @@ Result = TypeVar("Result")
 
 
 class State(enum.Enum):
-    """UNKNOWN: the disk was not asked yet. IGNORED: not recorded. FAILED: nothing more is written. ENDED: over."""
+    """UNKNOWN: the disk was not asked yet. IGNORED: not recorded. FAILED: nothing more is written. ENDED: over.
+    TAKEN_OVER: another replica goes on with it, and with its records."""
 
     UNKNOWN = enum.auto()
     IGNORED = enum.auto()
     RECORDING = enum.auto()
     FAILED = enum.auto()
     ENDED = enum.auto()
+    TAKEN_OVER = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class Session:
         """Do what these records ask for, in their order."""
         for kind, group in groupby(records, key=lambda record: record.headers.get("kind")):
             batch = list(group)
+            if self._state is State.TAKEN_OVER:
+                return
             try:
                 if kind == "start":
                     for record in batch:
@@ -174,6 +179,8 @@ class Session:
         if self._state is State.UNKNOWN:
             await self._look_up()
         await self.flush()
+        if self._state is State.TAKEN_OVER:
+            return None
         archive, publisher = self._tools.archive, self._tools.publisher
         if self._writer is not None and self._state is not State.ENDED:
             await publisher.event(await self._in_thread(archive.end, self._writer, end, self._tools.now_ms()))
@@ -195,6 +202,8 @@ class Session:
 
     async def _fail(self, error: Exception, records: Sequence[Record]) -> None:
         """Nothing more is written; the session goes on without a recording. `records` are those of no further use."""
+        if isinstance(error, TakenOver):
+            return self._let_go()
         # The traceback of a bug helps; that of a full disk tells paths, which hold names.
         bug = None if isinstance(error, OSError) else error
         logger.error("recording failed", session_id=self.session_id, error=reason_of(error), exc_info=bug)
@@ -206,9 +215,18 @@ class Session:
                     fail, at_ms = self._tools.archive.fail, self._tools.now_ms()
                     event = await self._in_thread(fail, self._writer, at_ms, _cannot(error))
                     await self._tools.publisher.event(event)
+        except TakenOver:
+            given_up = []
+            self._let_go()
         finally:
             for record in given_up:
                 self._tools.finish(record)
+        return None
+
+    def _let_go(self) -> None:
+        """Nothing more is written or finished: the records are the next owner's."""
+        logger.warning("another recorder goes on with this recording", session_id=self.session_id)
+        self._state, self._writer, self._unsafe = State.TAKEN_OVER, None, []
 
     async def _reject(self, record: Record, error: Exception) -> None:
         await self._tools.publisher.dead_letter(record, error)

@@ -1,8 +1,12 @@
-"""A session is killed at every single thing that it does to the disk or to the log, and resumed: nothing is lost."""
+"""A session is killed at every single thing that it does to the disk or to the log, and resumed: nothing is lost.
+
+Or it falls asleep there, another replica takes over, and it wakes up: the recording is the other's, and whole.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +24,7 @@ from tests.support.recordings import numbers_in, records_of, start_of
 
 SEQS = [*range(25), *range(28, 50)]
 BATCH = 6
+BEGUN = 7  # the first deed after a recording has begun: three folders, its own, a name, the header
 
 
 class Killed(BaseException):
@@ -179,3 +184,87 @@ def test_a_dev_mode_session_leaves_nothing_whenever_it_is_killed(tmp_path: Path,
         assert sorted(path.name for path in life.folder.rglob("*")) == ["metadata", "open"], kill_at
         assert [event.kind for event in life.events][-1] == "deleted", kill_at
         assert all(event.filename is None for event in life.events)
+
+
+class Sleep(Fate):
+    """At one of the deeds, `meanwhile` happens first."""
+
+    def __init__(self, sleep_at: int) -> None:
+        super().__init__(None)
+        self._sleep_at = sleep_at
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def deed(self, half: Callable[[], object] = lambda: None) -> None:
+        super().deed(half)
+        if self.deeds == self._sleep_at:
+            self.meanwhile()
+
+
+class Owner:
+    """A recorder that reads a session's records, as far as it is told to."""
+
+    def __init__(self, folder: Path, fate: Fate) -> None:
+        self.events: list[RecordingEvent] = []
+        self._records = records_of(SEQS, start_of())
+        self._tracker = OffsetTracker(0)
+        self._at = 0
+        self._loop = asyncio.new_event_loop()
+        self._threads = ThreadPoolExecutor(1)
+        tools = Tools(
+            archive=Archive(folder, "h264", None, PyavEncoder, MortalDisk(fate)),
+            publisher=Publisher(fate, self.events),  # type: ignore[arg-type]
+            finish=lambda record: self._tracker.finish(record.offset),
+            threads=self._threads,
+            metrics=Metrics(),
+            now_ms=lambda: 1,
+        )
+        tools.archive.prepare()
+        self._session = Session("s-1", tools)
+
+    @property
+    def committed(self) -> int:
+        return self._tracker.committable
+
+    def read(self, records: int, begin_at: int | None = None) -> None:
+        """Take so many records more, in a thread of its own: the caller's may belong to the other's loop."""
+
+        def take() -> None:
+            for _ in range(records):
+                for record in self._records[self._at : self._at + 1]:
+                    self._at += 1
+                    self._tracker.add(record.offset)
+                    self._loop.run_until_complete(self._session.take([record]))
+
+        self._at = self._at if begin_at is None else begin_at
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(take).result()
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        self._loop.close()
+
+
+def take_over(other: Owner, sleeper: Owner, records: int) -> None:
+    other.read(records, begin_at=sleeper.committed)
+
+
+@pytest.mark.parametrize("taken_meanwhile", [1, 24, 1000])
+def test_who_wakes_up_after_it_was_replaced_lets_go(tmp_path: Path, taken_meanwhile: int) -> None:
+    awake = Owner(tmp_path / "whole", fate := Fate(None))
+    awake.read(1000)
+    assert awake.committed == len(records_of(SEQS, start_of()))
+    awake.close()
+    for sleep_at in range(BEGUN, fate.deeds + 1):
+        folder = tmp_path / str(sleep_at)
+        other, sleep = Owner(folder, Fate(None)), Sleep(sleep_at)
+        sleeper = Owner(folder, sleep)
+        sleep.meanwhile = partial(take_over, other, sleeper, taken_meanwhile)
+        sleeper.read(1000)
+        other.read(1000)
+        [file] = folder.glob("*.mp4")
+        assert numbers_in(file) == SEQS, sleep_at
+        assert recorded_seqs(folder, "r-s-1") == SEQS, sleep_at
+        assert {event.kind for event in [*sleeper.events, *other.events]} <= {"started", "completed"}, sleep_at
+        assert "completed" in {event.kind for event in [*sleeper.events, *other.events]}, sleep_at
+        sleeper.close()
+        other.close()
