@@ -64,12 +64,14 @@ def build_router(settings: Settings, store: Store) -> APIRouter:
         found = await store.find(RECORDINGS.name, {"session_id": session_id}, sort=[_NEWEST_FIRST])
         return [_recording(document) for document in found]
 
+    @router.head("/{recording_id}/download", include_in_schema=False)
     @router.get("/{recording_id}/download", response_class=FileResponse)
     async def download(recording_id: str, caller: MediaCaller) -> FileResponse:
         """The MP4; `Range` is honoured, so a player may jump."""
         filename = _filename(await recording_for(store, caller, recording_id))
         return await _file(folder, filename, "video/mp4")
 
+    @router.head("/{recording_id}/thumbnail", include_in_schema=False)
     @router.get("/{recording_id}/thumbnail", response_class=FileResponse)
     async def thumbnail(recording_id: str, caller: MediaCaller) -> FileResponse:
         """A picture from the middle, as JPEG, at most 320 pixels wide."""

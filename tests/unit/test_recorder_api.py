@@ -132,6 +132,16 @@ async def test_a_player_may_jump(client: httpx.AsyncClient) -> None:
     assert beyond.status_code == 416
 
 
+async def test_the_size_is_told_without_the_file(client: httpx.AsyncClient) -> None:
+    for what in ("download", "thumbnail"):
+        whole = await client.get(f"/recordings/r-1/{what}", headers=ANN)
+        head = await client.head(f"/recordings/r-1/{what}", headers=ANN)
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("content-length", "content-type", "accept-ranges", "referrer-policy"):
+            assert head.headers[name] == whole.headers[name]
+        assert (await client.head(f"/recordings/r-2/{what}", headers=ANN)).status_code == 404
+
+
 async def test_a_player_without_headers_sends_the_token_in_the_query(client: httpx.AsyncClient) -> None:
     for what, kind in (("download", "video/mp4"), ("thumbnail", "image/jpeg")):
         answer = await client.get(f"/recordings/r-1/{what}", params={"token": token("ann", "student")})
