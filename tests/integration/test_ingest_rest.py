@@ -127,6 +127,7 @@ async def test_a_recording_needs_consent(http: httpx.AsyncClient, running: Edge)
     body = {"lecture_code": "PHYS-101", "record": True, "consent": {"recording": False}}
     response = await http.post("/api/sessions", json=body, headers=bearer(running, "student", "student"))
     assert "consent.recording" in detail(response, 422)
+    assert [error["field"] for error in response.json()["errors"]] == ["record"]
 
 
 @pytest.mark.parametrize("role", ["student", "instructor", "admin"])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
+from fastapi.exceptions import RequestValidationError
 
 from schemas.rest import NewSession, Session, SessionCreated
 from services.ingest.sessions import new_session, public
@@ -27,7 +28,8 @@ def build_router(store: Store, auth: Auth, streams: Streams, *, dev_mode: bool, 
         if await store.get(LECTURES.name, body.lecture_code) is None:
             raise HTTPException(404, f"there is no lecture {body.lecture_code}; choose one of GET /api/lectures")
         if body.record and not body.consent.recording:
-            raise HTTPException(422, "record: true needs consent.recording: true; ask for it or leave record out")
+            reason = "true needs consent.recording: true; ask for it or leave record out"
+            raise RequestValidationError([{"type": "value_error", "loc": ("body", "record"), "msg": reason}])
         session = new_session(body, caller.user_id, dev_mode, now_ms())
         await store.insert(SESSIONS.name, session)
         return _opening(auth, caller, session["_id"])
