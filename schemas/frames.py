@@ -6,10 +6,10 @@ Frames stay raw bytes from the browser to the analyzer and the recorder: everyth
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 Kind = Literal["start", "frame", "end"]
-KINDS: frozenset[str] = frozenset({"start", "frame", "end"})
+_KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 
 MAX_FRAME_BYTES = 1 << 20
 MAX_FRAME_SIDE_PX = 4096
@@ -22,7 +22,10 @@ FRAME_PREFIX_BYTES = _FRAME_PREFIX.size
 
 
 class BadFrame(ValueError):
-    """A frame that cannot be accepted. `code` is the stable code of the `processing_error`."""
+    """A frame that cannot be accepted. `code` is the stable code of the `processing_error`.
+
+    `bad_headers` is for records of the log alone; no client is told it.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -53,12 +56,12 @@ class FrameHeaders:
     def decode(cls, headers: Mapping[str, str]) -> Self:
         """Raises `BadFrame` naming the header that is missing or wrong."""
         try:
-            kind = headers["kind"]
-            if kind not in KINDS:
-                raise BadFrame("bad_headers", f"header kind is {kind!r}; wanted one of {sorted(KINDS)}")
+            kind = _KINDS.get(headers["kind"])
+            if kind is None:
+                raise BadFrame("bad_headers", f"header kind is {headers['kind']!r}; wanted one of {sorted(_KINDS)}")
             return cls(
                 session_id=headers["session_id"],
-                kind=kind,  # type: ignore[arg-type]
+                kind=kind,
                 seq=int(headers["seq"]),
                 captured_at_ms=int(headers["captured_at_ms"]),
                 received_at_ms=int(headers["received_at_ms"]),

@@ -37,7 +37,6 @@ ErrorCode = Literal[
     "replaced",
     "too_many_errors",
     "unavailable",
-    "bad_headers",
 ]
 
 
