@@ -14,14 +14,14 @@ from fastapi import APIRouter
 from rich.markup import escape
 from starlette.applications import Starlette
 
-from services.runtime.accounts import Secrets, ensure_demo_accounts
+from services.runtime.accounts import ensure_demo_accounts
 from services.runtime.auth import Auth
 from services.runtime.clock import now_ms
 from services.runtime.health import health_routes
 from services.runtime.http import HttpServer
 from services.runtime.lifecycle import Part, StartFailed
 from services.runtime.metrics import Metrics
-from services.runtime.secrets import DEMO_PASSWORD_FILE
+from services.runtime.secrets import DEMO_PASSWORD_FILE, Secrets
 from services.runtime.settings import Settings, WrongSetting
 from services.runtime.store.sqlite import SqliteStore
 
@@ -73,7 +73,9 @@ class DemoData:
 
 def page_index() -> Path:
     """The built page's entry."""
-    return Path(__file__).parent / "ingest" / "web" / "dist" / "index.html"
+    from services.ingest.page import DIST
+
+    return DIST / "index.html"
 
 
 def embedded(settings: Settings) -> Embedded:
@@ -130,6 +132,7 @@ def ingest(settings: Settings) -> Replica:
 
 
 def analyzer(settings: Settings) -> Replica:
+    """Needs the log alone."""
     from services.analyzer.app import build_app
 
     log, metrics = _cluster_log(settings), Metrics()
@@ -137,6 +140,7 @@ def analyzer(settings: Settings) -> Replica:
 
 
 def recorder(settings: Settings) -> Replica:
+    """Needs the log and the folder of recordings."""
     from services.recorder.app import build_app
 
     log, metrics = _cluster_log(settings), Metrics()
@@ -144,6 +148,7 @@ def recorder(settings: Settings) -> Replica:
 
 
 def sink(settings: Settings) -> Replica:
+    """Needs the log and the store."""
     from services.sink.app import build_app
 
     log, store, metrics = _cluster_log(settings), _store(settings), Metrics()

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 from schemas.rest import NewUser, Role, User
 from services.runtime.auth import Auth
-from services.runtime.secrets import Secrets as Secrets
 from services.runtime.store import Conflict, Document, Store
 from services.runtime.store.collections import USERS
 

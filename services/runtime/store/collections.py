@@ -19,8 +19,6 @@ class Collection:
     expires_from: str | None = None
 
 
-HOUR_MS = 3_600_000
-
 USERS = Collection("users", (Index(("username",), unique=True),))
 LECTURES = Collection("lectures", (Index(("instructor_id",)),))
 SESSIONS = Collection(
