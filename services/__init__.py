@@ -1,0 +1,1 @@
+"""The services, what they share (`runtime`), and what assembles them (`assembly`, `cli`)."""

@@ -1,4 +1,4 @@
-"""Frames and video files through the service's own code, offline: for tests and for `rapt evaluate`."""
+"""Frames and video files through the service's own code, offline: what the tests of its accuracy measure with."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,0 +1,1 @@
+"""What streams: the drawn student, the demo, replay, and load for benches."""

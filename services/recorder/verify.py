@@ -1,4 +1,4 @@
-"""Which frames a recording holds, by its own books and by its file: for the demo, the tests and whoever doubts."""
+"""Which frames a recording holds, by its own books and by its file: for the tests and whoever doubts."""
 
 from pathlib import Path
 

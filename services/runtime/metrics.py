@@ -34,7 +34,8 @@ class Metrics:
         )
         self.stage_seconds = Histogram(
             "rapt_stage_seconds",
-            "Time between two stages of a frame's way: capture_log, log_analyzed, analyzed_shown, capture_shown",
+            "Parts of a frame's way. From ingest's receipt on: capture_log until the log has it, log_analyzed until it is "
+            "analyzed. Then analyzed_shown; and capture_shown, all of it",
             ("stage",),
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,

@@ -1,0 +1,1 @@
+"""Events → store; the query API."""

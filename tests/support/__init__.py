@@ -1,0 +1,1 @@
+"""What several tests share: parts, processes, faces, and saying what is absent."""
