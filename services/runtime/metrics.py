@@ -34,8 +34,8 @@ class Metrics:
         )
         self.stage_seconds = Histogram(
             "rapt_stage_seconds",
-            "Parts of a frame's way. From ingest's receipt on: capture_log until the log has it, log_analyzed until it is "
-            "analyzed. Then analyzed_shown; and capture_shown, all of it",
+            "Parts of a frame's way. From ingest's receipt on: capture_log until the log has it, log_analyzed until it "
+            "is analyzed. Then analyzed_shown; and capture_shown, all of it",
             ("stage",),
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,
