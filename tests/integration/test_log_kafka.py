@@ -104,6 +104,34 @@ async def test_a_stuck_producer_is_replaced(node: KafkaNode, topic: Topic) -> No
     await log.close()
 
 
+async def test_no_record_overtakes_one_that_failed_before_it(node: KafkaNode, topic: Topic) -> None:
+    log = KafkaLog(node.bootstrap, [topic])
+    await log.start()
+    assert log._producer is not None
+    first = log._producer._producer
+    assert first is not None
+    under_way = await log.send(topic, "key", b"1")
+    async with log._turns[topic.name]:
+        waiting = asyncio.create_task(log.send(topic, "key", b"2"))
+        await asyncio.sleep(0)
+        log._producer._give_up(first, OutOfOrderSequenceNumber())
+    not_heard_yet = [await log.send(topic, "key", b"3"), await waiting, await log.send(topic, "key", b"4")]
+    for future in (under_way, *not_heard_yet):
+        with pytest.raises(LogUnavailable):
+            await future
+    heard = asyncio.Event()  # callbacks of the futures that failed have run two rounds of the loop later
+    asyncio.get_running_loop().call_soon(asyncio.get_running_loop().call_soon, heard.set)
+    await heard.wait()
+    for value in (b"1", b"2", b"3", b"4"):
+        await (await log.send(topic, "key", value))
+    reader = Reader(log, [topic], group=topic.name)
+    await reader.consumer.start()
+    await until(lambda: len(reader.values()) >= 4, "all are in the log")
+    assert reader.values()[-4:] == [b"1", b"2", b"3", b"4"]
+    await reader.consumer.stop()
+    await log.close()
+
+
 async def test_no_broker_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.runtime.log.topics.READY_WITHIN_S", 0.5)
     address = f"127.0.0.1:{free_port()}"

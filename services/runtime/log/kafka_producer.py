@@ -3,12 +3,15 @@
 aiokafka is used as it is: FastStream's `publish` adds headers of its own.
 An idempotent producer that lost one batch has a gap in its sequence and fails all that follow, and one whose broker
 stays away keeps its batches for ever; either way this one is given up, and the next send makes a new one.
+What fails with the old one must not be overtaken by what the new one takes: whoever asked to send before it can have
+heard of the failure is refused as well.
 """
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -26,6 +29,12 @@ REQUEST_TIMEOUT_MS = 10_000
 GIVE_UP_WITHIN_S = 5.0
 
 
+class _UnderWay(NamedTuple):
+    deadline_s: float
+    order: tuple[str, bytes]  # topic and key
+    done: asyncio.Future[Position]
+
+
 class KafkaProducer:
     """At most one aiokafka producer at a time; no record stays unacknowledged longer than `delivery_timeout_s`."""
 
@@ -34,7 +43,9 @@ class KafkaProducer:
         self._delivery_timeout_s = delivery_timeout_s
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
-        self._under_way: deque[tuple[float, asyncio.Future[Position]]] = deque()  # deadline, oldest first
+        self._under_way: deque[_UnderWay] = deque()  # oldest first
+        self._unheard: Counter[tuple[str, bytes]] = Counter()  # topic, key: failures that senders may not know of yet
+        self.given_up = 0  # producers so far
         self._watch: asyncio.TimerHandle | None = None
         self._farewells: set[asyncio.Task[None]] = set()
 
@@ -43,21 +54,37 @@ class KafkaProducer:
         await self._connected()
 
     async def send(
-        self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Mapping[str, str]
+        self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Mapping[str, str], given_up: int
     ) -> asyncio.Future[Position]:
-        """Hand one record over. The future fails with `LogUnavailable`, as the call itself does without a broker."""
+        """Hand one record over. The future fails with `LogUnavailable`, as the call itself does without a broker.
+
+        `given_up` is what it was when the sender asked: it may have waited since."""
+        try:
+            return await self._send(topic, partition, key, value, headers, given_up)
+        except LogUnavailable:
+            self._refused((topic, key))
+            raise
+
+    async def _send(
+        self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Mapping[str, str], given_up: int
+    ) -> asyncio.Future[Position]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Position] = loop.create_future()
         producer = await self._connected()
+        if given_up != self.given_up or self._unheard[topic, key]:
+            raise LogUnavailable("a record before this one could not be sent")
         encoded = [(name, text.encode()) for name, text in headers.items()]
         try:
             sent = await producer.send(topic, value, key, partition, headers=encoded)
         except KafkaError as error:
             self._give_up(producer, error)
             raise LogUnavailable(f"Kafka did not take a record: {describe(error)}") from error
-        while self._under_way and self._under_way[0][1].done():
+        if producer is not self._producer:
+            sent.add_done_callback(lambda future: future.cancelled() or future.exception())
+            raise LogUnavailable("the producer was given up before it took a record")
+        while self._under_way and self._under_way[0].done.done():
             self._under_way.popleft()
-        self._under_way.append((loop.time() + self._delivery_timeout_s, done))
+        self._under_way.append(_UnderWay(loop.time() + self._delivery_timeout_s, (topic, key), done))
         if self._watch is None:
             self._watch = loop.call_later(self._delivery_timeout_s, self._look)
 
@@ -89,7 +116,7 @@ class KafkaProducer:
 
     async def close(self) -> None:
         """Wait for what is under way (until its deadline), then disconnect."""
-        waiting = [done for _, done in self._under_way if not done.done()]
+        waiting = [each.done for each in self._under_way if not each.done.done()]
         if waiting:
             await asyncio.wait(waiting)
         if self._watch is not None:
@@ -138,16 +165,15 @@ class KafkaProducer:
         """Give the producer up when a record is past its deadline; else look again at the next deadline."""
         loop = asyncio.get_running_loop()
         self._watch = None
-        while self._under_way and self._under_way[0][1].done():
+        while self._under_way and self._under_way[0].done.done():
             self._under_way.popleft()
         if not self._under_way or self._producer is None:
             return
-        deadline, _ = self._under_way[0]
-        if deadline <= loop.time():
+        deadline_s = self._under_way[0].deadline_s
+        if deadline_s <= loop.time():
             self._give_up(self._producer, KafkaTimeoutError(f"no answer within {self._delivery_timeout_s:g} s"))
-            self._under_way.clear()
         else:
-            self._watch = loop.call_at(deadline, self._look)
+            self._watch = loop.call_at(deadline_s, self._look)
 
     def _give_up(self, producer: AIOKafkaProducer, error: BaseException) -> None:
         """Fail what the producer still holds and drop it."""
@@ -155,14 +181,34 @@ class KafkaProducer:
         if self._producer is not producer:
             return
         self._producer = None
+        self.given_up += 1
         logger.warning("Kafka producer given up; the next record makes a new one", error=describe(error))
+        for _, order, done in self._under_way:
+            if not done.done():
+                self._refused(order)
+                done.set_exception(LogUnavailable(f"Kafka did not acknowledge a record: {describe(error)}"))
+        self._under_way.clear()
         # Not public, and there is no other way: `stop` alone waits for batches that will never be acknowledged.
         accumulator.fail_all(KafkaError(describe(error)))
         farewell = asyncio.get_running_loop().create_task(self._farewell(producer))
         self._farewells.add(farewell)
         farewell.add_done_callback(self._farewells.discard)
 
+    def _refused(self, order: tuple[str, bytes]) -> None:
+        """Refuse what comes behind a record that failed, until its future's callbacks and awaiters have run."""
+        loop = asyncio.get_running_loop()
+        self._unheard[order] += 1
+        loop.call_soon(loop.call_soon, self._heard, order)
+
+    def _heard(self, order: tuple[str, bytes]) -> None:
+        self._unheard[order] -= 1
+        if not self._unheard[order]:
+            del self._unheard[order]
+
     async def _farewell(self, producer: AIOKafkaProducer) -> None:
-        with contextlib.suppress(TimeoutError, KafkaError):
+        try:
             async with asyncio.timeout(GIVE_UP_WITHIN_S):
                 await producer.stop()
+        except Exception:  # aiokafka stumbles (KeyError) over a batch that was failed while it was being sent
+            with contextlib.suppress(Exception):
+                await producer.client.close()
