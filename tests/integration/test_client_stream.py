@@ -19,6 +19,7 @@ from services.client.errors import ClientError, FrameTooLarge, Refused, StreamCl
 from services.client.options import StreamOptions
 from services.client.stream import StudentClient
 from services.runtime.http import HttpServer
+from tests.support.log_reader import until
 
 CREDIT = 4
 
@@ -137,11 +138,6 @@ async def server() -> AsyncIterator[Server]:
 async def streaming(server: Server) -> AsyncIterator[StudentClient]:
     async with asyncio.timeout(30), server.client() as client:
         yield client
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.002)
 
 
 async def test_a_whole_session(server: Server) -> None:

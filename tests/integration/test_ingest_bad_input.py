@@ -14,7 +14,8 @@ from schemas.topics import FRAMES
 from services.ingest.protocol import Limits
 from services.runtime import clock
 from services.runtime.auth import Auth
-from tests.support.edge import CHEAP, SECRET, Client, Edge, Reader, edge, start_message, tiny_jpeg, until
+from tests.support.edge import CHEAP, SECRET, Client, Edge, Reader, edge, start_message, tiny_jpeg
+from tests.support.log_reader import until
 
 
 @pytest.fixture

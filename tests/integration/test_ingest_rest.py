@@ -12,7 +12,8 @@ from schemas.rest import Role
 from schemas.sessions import SessionEnd
 from schemas.topics import CONTROL, FRAMES
 from services.ingest.app import ensure_demo_lecture
-from tests.support.edge import PASSWORD, Edge, Reader, edge, until
+from tests.support.edge import PASSWORD, Edge, Reader, edge
+from tests.support.log_reader import until
 
 CONSENT = {"analysis": True, "recording": True}
 

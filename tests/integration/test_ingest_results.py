@@ -11,7 +11,8 @@ from schemas import examples
 from schemas.events import FrameMetrics
 from schemas.topics import CONTROL, LANDMARKS, METRICS, PREDICTIONS, PREVIEWS, RECORDINGS, STATUS, Topic
 from services.runtime import clock
-from tests.support.edge import Client, Edge, edge, until
+from tests.support.edge import Client, Edge, edge
+from tests.support.log_reader import until
 
 
 @pytest.fixture

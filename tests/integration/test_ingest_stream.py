@@ -16,7 +16,8 @@ from services.runtime import clock
 from services.runtime.log import Consumer, EventLog, Handler, LogUnavailable, Position, Record
 from services.runtime.store import StoreUnavailable
 from services.runtime.store.collections import SESSIONS
-from tests.support.edge import Reader, edge, start_message, tiny_jpeg, until
+from tests.support.edge import Reader, edge, start_message, tiny_jpeg
+from tests.support.log_reader import until
 
 
 class Now:

@@ -26,6 +26,7 @@ from services.runtime.settings import Settings
 from services.runtime.store import Document, Store
 from services.runtime.store.collections import LECTURES, SESSIONS, USERS
 from services.runtime.store.sqlite import SqliteStore
+from tests.support.log_reader import until
 
 SECRET = "a secret for tests, long enough to be taken"
 PASSWORD = "correct horse battery"
@@ -38,13 +39,6 @@ def tiny_jpeg(width: int = 8, height: int = 8, size_bytes: int = 64) -> bytes:
     """The header of a JPEG of this size, padded; the edge never decodes."""
     frame = b"\xff\xc0\x00\x11\x08" + height.to_bytes(2, "big") + width.to_bytes(2, "big") + b"\x03" + bytes(9)
     return (b"\xff\xd8" + frame).ljust(size_bytes - 2, b"\x00") + b"\xff\xd9"
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition; the test's own time limit ends it."""
-    async with asyncio.timeout(WAIT_S):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 class Reader:

@@ -11,8 +11,8 @@ from services.runtime.log import Consumer, EventLog, Record, TopicPartition
 WITHIN_S = 30.0
 
 
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition."""
+async def until(condition: Callable[[], bool], what: str = "what the line that waited wants") -> None:
+    """Wait for a condition; the test fails, naming `what`, when it never holds."""
     try:
         async with asyncio.timeout(WITHIN_S):
             while not condition():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.topics import Topic
 from services.ingest.publisher import Publisher
 from services.runtime.log import Consumer, EventLog, Handler, LogUnavailable, Position, Record
-from tests.support.edge import until
+from tests.support.log_reader import until
 
 
 class FlakyLog(EventLog):
