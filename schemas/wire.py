@@ -59,6 +59,8 @@ class StartVideoSession(Message):
 
 
 class StopVideoSession(Message):
+    """Ends the session; `ProcessingEndedAck` answers."""
+
     type: Literal["stop_video_session"] = "stop_video_session"
 
 
@@ -101,18 +103,24 @@ class PredictionMessage(Message):
 
 
 class EngagementStatusUpdate(Message):
+    """How the instructor's switch of the lecture stands; sent at the start and whenever it is flipped."""
+
     type: Literal["engagement_status_update"] = "engagement_status_update"
     lecture_code: Identifier
     is_enabled: bool
 
 
 class RecordingMessage(Message):
+    """`enabled`: the session is to be recorded; `active`: it is being recorded now."""
+
     type: Literal["recording"] = "recording"
     enabled: bool
     active: bool
 
 
 class ProcessingError(Message):
+    """`code` is stable and for programs, `error` for people. After a `fatal` one the socket closes."""
+
     type: Literal["processing_error"] = "processing_error"
     code: ErrorCode
     error: str
@@ -120,6 +128,8 @@ class ProcessingError(Message):
 
 
 class ProcessingEndedAck(Message):
+    """The session in sum. `analyzed` and `skipped` are None when the analyzer did not tell them in time."""
+
     type: Literal["processing_ended_ack"] = "processing_ended_ack"
     frames: int
     analyzed: int | None

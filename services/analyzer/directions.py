@@ -53,6 +53,7 @@ def eyes_deg(gaze_h: float) -> float:
 
 
 def gaze_measurable(yaw_deg: float, pitch_deg: float) -> bool:
+    """Whether the head is turned little enough for the irises to tell anything."""
     return abs(yaw_deg) <= _MEASURABLE_YAW_DEG and abs(pitch_deg) <= _MEASURABLE_PITCH_DEG
 
 

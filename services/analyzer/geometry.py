@@ -58,6 +58,7 @@ class Geometry:
 
 
 def measure(landmarks_px: NDArray[np.float32]) -> Geometry:
+    """What one face is, from its (478, 3) landmarks in pixels of the frame as sent."""
     rotation = head_rotation(landmarks_px)
     yaw, pitch, roll = angles(rotation)
     chosen = landmarks_px[_POINTS]

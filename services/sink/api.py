@@ -24,6 +24,7 @@ Step = Annotated[int | None, Query(ge=1, le=86_400_000, description="one entry p
 
 
 def build_router(store: Store) -> APIRouter:
+    """Users reach their own sessions, instructors those of their lectures, an admin all; others get 404."""
     router = APIRouter(tags=["sessions"], responses={status: {"model": Problem} for status in (401, 404, 422, 503)})
 
     @router.get("/sessions/{session_id}/metrics", response_model=MetricsPage)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Index:
+    """Fields that are looked for together; `unique`: no two documents agree in all of them."""
+
     fields: tuple[str, ...]
     unique: bool = False
 

@@ -24,6 +24,8 @@ class StoreUnavailable(Exception):
 
 
 class Store(Protocol):
+    """Every call raises `StoreUnavailable` while the store cannot be reached or written."""
+
     async def start(self) -> None:
         """Open the store; make the collections and indexes of `collections.py`. Raises `StoreUnavailable`."""
 
