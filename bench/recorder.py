@@ -14,17 +14,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bench.frames import FPS, drawn_frames
 from bench.result import Claim
 from schemas import examples
-from services.client.drawn import Look, draw_jpeg
-from services.client.timetable import Timetable
+from services.client.drawn import Look
 from services.recorder.archive import Archive
 from services.recorder.disk import Disk
 from services.recorder.encoder import PyavEncoder
 from services.recorder.frame import Frame
 
-FPS = 10
-SECONDS = 30
+SECONDS = 30.0
 ROUNDS = 4
 CPU_GOAL = 2.0
 BYTES_GOAL = 0.35
@@ -40,7 +39,7 @@ class Cost:
 
 def run() -> list[Claim]:
     """Both ratios, on drawn students at 320×240."""
-    jpegs = drawn_frames(FPS * SECONDS)
+    jpegs = drawn_frames(SECONDS, look=Look.of(1))
     ours: list[Cost] = []
     theirs: list[Cost] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -71,12 +70,6 @@ def run() -> list[Claim]:
     ]
 
 
-def drawn_frames(count: int) -> list[bytes]:
-    """JPEGs of one drawn student at 10 fps, 320×240."""
-    timetable, look = Timetable(1, count / FPS), Look.of(1)
-    return [draw_jpeg(timetable.pose_at(number / FPS), look=look, grain=number) for number in range(count)]
-
-
 def recorder(jpegs: Sequence[bytes], folder: Path) -> Path:
     """Record as the service does; the file's path."""
     archive = Archive(folder, "h264", None, PyavEncoder, Disk())
@@ -84,7 +77,7 @@ def recorder(jpegs: Sequence[bytes], folder: Path) -> Path:
     start = examples.SESSION_START
     writer = archive.begin(start)
     for seq, jpeg in enumerate(jpegs):
-        at_ms = start.started_at_ms + seq * 1000 // FPS
+        at_ms = start.started_at_ms + round(seq * 1000 / FPS)
         if writer.take(Frame(seq, at_ms, at_ms, jpeg)):
             writer.flush()
     writer.flush()
