@@ -19,7 +19,7 @@ from services.ingest.streams import TOTALS_LIMIT_S, Streams
 from services.ingest.sweep import Sweep
 from services.ingest.websocket import StreamEndpoint
 from services.runtime import clock
-from services.runtime.api import install_problems
+from services.runtime.api import BodyLimit, install_problems
 from services.runtime.auth import Auth
 from services.runtime.health import health_routes
 from services.runtime.lifecycle import Part
@@ -114,6 +114,7 @@ def build_app(
     app = FastAPI(title="Rapt", description="Live engagement from webcams.", version="1")
     app.state.auth = auth
     install_problems(app)
+    app.add_middleware(BodyLimit)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.rest import Problem
 from services.runtime.auth import Auth, BadToken, IssuerUnavailable, Principal
@@ -19,6 +20,9 @@ from services.runtime.log import LogUnavailable
 from services.runtime.store import StoreUnavailable
 
 _bearer = HTTPBearer(auto_error=False)
+
+# The largest body of the API, a consent with a long name, has some 2 KB.
+MAX_BODY_BYTES = 1 << 20
 
 
 def problem(status: int, detail: str, **extra: Any) -> JSONResponse:
@@ -58,6 +62,35 @@ def install_problems(app: FastAPI) -> None:
     async def _bug(_: Request, __: Exception) -> JSONResponse:
         # The server logs the traceback; what went wrong inside is nobody else's business.
         return problem(500, "something went wrong inside Rapt; its log says what")
+
+
+class BodyLimit:
+    """Answers 413 to a larger body, whoever sends it, before it is in memory; a middleware."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        reason = f"the body is too large; at most {self._max_bytes} bytes are taken"
+        if told.isdigit() and int(told) > self._max_bytes:
+            await problem(413, reason)(scope, receive, send)
+            return
+        taken = 0
+
+        async def counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._max_bytes:
+                raise HTTPException(413, reason)
+            return message
+
+        await self._app(scope, counted, send)
 
 
 def _unavailable(detail: str) -> JSONResponse:

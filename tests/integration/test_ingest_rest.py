@@ -56,6 +56,17 @@ async def test_log_in_and_say_who_i_am(http: httpx.AsyncClient) -> None:
     assert me.json() == token["user"]
 
 
+async def test_a_huge_body_is_refused_before_it_is_read(http: httpx.AsyncClient) -> None:
+    async def chunks() -> AsyncIterator[bytes]:  # without a Content-Length
+        yield b'{"username": "'
+        for _ in range(40):
+            yield b"x" * (64 << 10)
+
+    for content in (b"x" * (2 << 20), chunks()):
+        response = await http.post("/api/login", content=content, headers={"Content-Type": "application/json"})
+        assert "at most 1048576 bytes" in detail(response, 413)
+
+
 async def test_a_wrong_password_and_an_unknown_name_look_the_same(http: httpx.AsyncClient) -> None:
     wrong = await http.post("/api/login", json={"username": "student", "password": "nonsense"})
     unknown = await http.post("/api/login", json={"username": "nobody", "password": "nonsense"})
