@@ -16,6 +16,8 @@ from schemas.wire import ErrorCode, StartVideoSession, StopVideoSession
 from services.ingest.clocks import CaptureClock
 
 MAX_SEQ = 2**32 - 1
+# A start has some 400 characters. Megabytes of JSON would keep the loop busy for as long as it takes to parse them.
+MAX_TEXT_CHARS = 64 << 10
 # Numbers are reserved in the store ahead of use, so that a client without memory never gets one twice after a crash.
 SEQ_BLOCK = 1024
 
@@ -144,6 +146,10 @@ class Protocol:
 
     def text(self, message: str, now_ms: int) -> Command | Refused:
         """Take a text message."""
+        if len(message) > MAX_TEXT_CHARS:
+            return self.refuse(
+                "bad_message", f"the message has {len(message)} characters; at most {MAX_TEXT_CHARS} are read", now_ms
+            )
         try:
             content = json.loads(message)
         except (ValueError, RecursionError) as error:

@@ -91,7 +91,8 @@ async def test_numbers_that_do_not_rise(client: Client) -> None:
         (json.dumps({**start_message(), "frameWidth": "wide"}), "bad_message", "frameWidth"),
         (json.dumps({**start_message(), "studentId": "somebody-else"}), "bad_message", "student_id"),
         (json.dumps({**start_message(), "lectureCode": "CHEM-2"}), "bad_message", "lecture_code"),
-        ("[" * 100_000, "not_json", "JSON"),
+        ("[" * 60_000, "not_json", "JSON"),
+        (json.dumps({**start_message(), "more": "x" * (4 << 20)}), "bad_message", "at most 65536"),
     ],
 )
 async def test_text_that_cannot_be_read(client: Client, text: str, code: str, named: str) -> None:
