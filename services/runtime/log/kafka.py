@@ -108,12 +108,12 @@ class KafkaLog:
         headers = {"schema": topic.schema, "session_id": key, **(headers or {})}
         tombstone = topic.compacted and not value
         size_bytes = len(value) + 512
-        given_up = self._producer.given_up if self._producer is not None else 0
+        asked = self._producer.asked(topic.name, key.encode()) if self._producer is not None else None
         async with self._turns[topic.name]:
             await self._under_way.acquire(size_bytes)
             try:
                 done = await self._running().send(
-                    topic.name, partition, key.encode(), None if tombstone else value, headers, given_up
+                    topic.name, partition, key.encode(), None if tombstone else value, headers, asked
                 )
             except BaseException as error:
                 self._under_way.release(size_bytes)

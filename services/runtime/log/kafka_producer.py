@@ -45,7 +45,7 @@ class KafkaProducer:
         self._connecting = asyncio.Lock()
         self._under_way: deque[_UnderWay] = deque()  # oldest first
         self._unheard: Counter[tuple[str, bytes]] = Counter()  # topic, key: failures that senders may not know of yet
-        self.given_up = 0  # producers so far
+        self._given_up = 0  # producers so far
         self._watch: asyncio.TimerHandle | None = None
         self._farewells: set[asyncio.Task[None]] = set()
 
@@ -53,25 +53,29 @@ class KafkaProducer:
         """Connect. Raises `LogUnavailable`."""
         await self._connected()
 
+    def asked(self, topic: str, key: bytes) -> int | None:
+        """To be called when a sender comes: what it can have heard of. None: less than it must have."""
+        return None if self._unheard[topic, key] else self._given_up
+
     async def send(
-        self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Mapping[str, str], given_up: int
+        self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Mapping[str, str], asked: int | None
     ) -> asyncio.Future[Position]:
         """Hand one record over. The future fails with `LogUnavailable`, as the call itself does without a broker.
 
-        `given_up` is what it was when the sender asked: it may have waited since."""
+        `asked` is what `asked` said when the sender came: it may have waited since."""
         try:
-            return await self._send(topic, partition, key, value, headers, given_up)
+            return await self._send(topic, partition, key, value, headers, asked)
         except LogUnavailable:
             self._refused((topic, key))
             raise
 
     async def _send(
-        self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Mapping[str, str], given_up: int
+        self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Mapping[str, str], asked: int | None
     ) -> asyncio.Future[Position]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Position] = loop.create_future()
         producer = await self._connected()
-        if given_up != self.given_up or self._unheard[topic, key]:
+        if asked != self._given_up or self._unheard[topic, key]:
             raise LogUnavailable("a record before this one could not be sent")
         encoded = [(name, text.encode()) for name, text in headers.items()]
         try:
@@ -181,7 +185,7 @@ class KafkaProducer:
         if self._producer is not producer:
             return
         self._producer = None
-        self.given_up += 1
+        self._given_up += 1
         logger.warning("Kafka producer given up; the next record makes a new one", error=describe(error))
         for _, order, done in self._under_way:
             if not done.done():
