@@ -13,6 +13,8 @@ _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 
 MAX_FRAME_BYTES = 1 << 20
 MAX_FRAME_SIDE_PX = 4096
+# Markers and fill bytes before a JPEG's size; the longest colour profile takes 255. More is made to cost time.
+MAX_HEADER_MARKERS = 1024
 
 WIRE_FRAME = 0x01
 WIRE_LANDMARKS = 0x02
@@ -104,8 +106,8 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
     if jpeg[:2] != b"\xff\xd8":
         raise BadFrame("not_a_jpeg", "the frame does not start with FF D8; wanted a JPEG")
     at, end = 2, len(jpeg)
-    while at + 9 <= end:
-        if jpeg[at] != 0xFF:
+    for _ in range(MAX_HEADER_MARKERS):
+        if at + 9 > end or jpeg[at] != 0xFF:
             break
         marker = jpeg[at + 1]
         if marker == 0xFF:  # fill byte
@@ -114,6 +116,8 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return int.from_bytes(jpeg[at + 7 : at + 9], "big"), int.from_bytes(jpeg[at + 5 : at + 7], "big")
         at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    else:
+        raise BadFrame("not_a_jpeg", f"the JPEG has {MAX_HEADER_MARKERS} markers before it tells its size")
     raise BadFrame("not_a_jpeg", "the JPEG ends before it tells its size")
 
 

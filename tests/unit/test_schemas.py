@@ -114,6 +114,9 @@ def test_the_size_of_a_jpeg_is_read_from_its_header() -> None:
         (b"\x89PNG\r\n", "not_a_jpeg"),
         (examples.JPEG[:20], "not_a_jpeg"),
         (b"\xff\xd8" + b"\x00" * 100, "not_a_jpeg"),
+        # Headers that would keep the loop busy for a tenth of a second each.
+        (b"\xff\xd8" + b"\xff" * 500_000 + examples.JPEG[2:], "not_a_jpeg"),
+        (b"\xff\xd8" + b"\xff\xfe\x00\x02" * 100_000 + examples.JPEG[2:], "not_a_jpeg"),
         (examples.JPEG + bytes(frames.MAX_FRAME_BYTES), "frame_too_large"),
         (bytes.fromhex("ffd8ffc0000b08 1001 0010 01 011100".replace(" ", "")), "frame_dimensions"),
         (bytes.fromhex("ffd8ffc0000b08 0000 0010 01 011100".replace(" ", "")), "frame_dimensions"),
