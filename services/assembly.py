@@ -199,7 +199,7 @@ def _store(settings: Settings) -> SqliteStore:
 def _data_directory(settings: Settings) -> Path:
     path = settings.rapt_data
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)  # recordings and password hashes are nobody else's
     except OSError as error:
         raise StartFailed(
             f"cannot make the data directory {path}: {error.strerror}; choose another with --data"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from schemas.base import wrong_fields
 from schemas.frames import MAX_FRAME_BYTES, MAX_FRAME_SIDE_PX, BadFrame, WireFrame, check_jpeg
 from schemas.wire import ErrorCode, StartVideoSession, StopVideoSession
 from services.ingest.clocks import CaptureClock
@@ -166,10 +167,7 @@ class Protocol:
         try:
             return StartVideoSession.model_validate(content, strict=False, extra="ignore")
         except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_url=False)
-            )
-            return self.refuse("bad_message", wrong, now_ms)
+            return self.refuse("bad_message", wrong_fields(error), now_ms)
 
     def refuse(self, code: ErrorCode, error: str, now_ms: int) -> Refused:
         """Count a mistake against the socket's budget."""

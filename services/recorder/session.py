@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 from pydantic import ValidationError
 
+from schemas.base import wrong_fields
 from schemas.frames import BadFrame, FrameHeaders
 from schemas.sessions import SessionEnd, SessionStart
 from services.recorder.archive import Archive
@@ -119,7 +120,7 @@ class Session:
         try:
             start = SessionStart.decode(record.value)
         except ValidationError as error:
-            return await self._reject(record, Malformed(f"start: {error}"))
+            return await self._reject(record, Malformed(f"start: {wrong_fields(error)}"))
         if not wanted(start):
             if self._state is State.UNKNOWN:
                 self._state = State.IGNORED
@@ -175,7 +176,7 @@ class Session:
         try:
             end = SessionEnd.decode(record.value)
         except ValidationError as error:
-            return await self._reject(record, Malformed(f"end: {error}"))
+            return await self._reject(record, Malformed(f"end: {wrong_fields(error)}"))
         if self._state is State.UNKNOWN:
             await self._look_up()
         await self.flush()

@@ -4,13 +4,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import OpenPage
-from tests.e2e.steps import log_in, start, stop
+from tests.e2e.steps import log_in, pictures_received, start, stop
 from tests.support.processes import PASSWORD, Embedded
 
 pytestmark = pytest.mark.timeout(120)
 
 PHONE = {"width": 360, "height": 740}
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+COUNT = "parseInt(document.querySelector('#value-latency + .detail').textContent)"
+COUNT_STANDS_STILL = f"() => {{ const [was, is] = [window.seen, {COUNT}]; window.seen = is; return was === is; }}"
 NAMELESS = """() => [...document.querySelectorAll('button, a, input, select, canvas, video, [role=img]')]
     .filter((each) => each.offsetParent !== null && !each.closest('[aria-hidden=true], [role=img] *'))
     .filter((each) => !(each.ariaLabel || each.textContent.trim() || each.labels?.length))
@@ -91,8 +93,11 @@ def test_the_instructor_makes_a_lecture_and_switches_measuring_off(shared: Embed
     expect(teacher.get_by_role("listitem").filter(has_text="Student Four")).to_be_visible()
     teacher.get_by_text("Measure engagement").click()
     expect(student.get_by_role("alert")).to_contain_text("Measuring is paused")
+    student.wait_for_function(COUNT_STANDS_STILL, polling=500)
+    received = pictures_received(student)
     teacher.get_by_text("Measure engagement").click()
     expect(student.get_by_text("Measuring is paused")).to_be_hidden()
+    student.wait_for_function(f"{COUNT} > {received}")
     stop(student)
 
 

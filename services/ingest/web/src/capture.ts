@@ -42,6 +42,8 @@ export class Camera {
   private stream: MediaStream | null = null;
   private worker: Worker | null = null;
   private encoding = false;
+  /** While true the camera stays open and no picture is taken. */
+  paused = false;
 
   constructor(
     private readonly video: HTMLVideoElement,
@@ -83,6 +85,7 @@ export class Camera {
     this.worker = new Worker(new URL("./ticker.worker.ts", import.meta.url), { type: "module" });
     this.worker.onmessage = async () => {
       if (this.stream === null || this.video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
+      if (this.paused) return;
       if (this.encoding) return missed();
       this.encoding = true;
       try {
@@ -103,6 +106,7 @@ export class Camera {
     this.worker = null;
     for (const track of this.stream?.getTracks() ?? []) track.stop();
     this.stream = null;
+    this.paused = false;
     this.video.srcObject = null;
   }
 }

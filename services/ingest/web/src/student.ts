@@ -20,7 +20,10 @@ const LOST = {
   title: "Connection lost",
   advice: "Rapt tries again by itself and goes on where it stopped. Check your network if it lasts.",
 };
-const PAUSED = { title: "Measuring is paused", advice: "Your instructor has switched it off for this lecture." };
+const PAUSED = {
+  title: "Measuring is paused",
+  advice: "Your instructor has switched it off for this lecture. No picture is sent until it is on again.",
+};
 
 export class StudentView {
   readonly element: HTMLElement;
@@ -229,8 +232,12 @@ export class StudentView {
         this.stage.setRecording(message.active);
         break;
       case "engagement_status_update":
+        this.camera.paused = !message.isEnabled;
         if (message.isEnabled) this.notice.clear(PAUSED.title);
-        else this.notice.show("info", PAUSED);
+        else {
+          this.notice.show("info", PAUSED);
+          this.minute.gap(Date.now());
+        }
         break;
       case "processing_error": {
         const told = message.fatal ? null : errorWords(message.code, message.error);
