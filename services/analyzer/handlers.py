@@ -98,6 +98,7 @@ class FramesHandler:
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Queue the records; wait while too much waits already."""
+        at_rest = self._scheduler.waiting == 0
         for record in records:
             try:
                 headers = FrameHeaders.decode(record.headers)
@@ -107,6 +108,7 @@ class FramesHandler:
             self._scheduler.add(record.key, entry)
             if self._is_upload(entry):
                 self._scheduler.set_upload(record.key)
+        self._scheduler.arrived(self._clock_ms(), at_rest=at_rest)
         self._work.set()
         while not self._stopping and self._full:
             await self._next_move()

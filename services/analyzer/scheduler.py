@@ -3,10 +3,10 @@
 Pure: the driver tells the time. A session's frames are analyzed one after the other; sessions take turns of a few.
 
 What is never left out: starts and ends of sessions; frames of uploads; and the backlog that a restart or a rebalance
-left (up to `catch_up_ms` of it, with what arrives until the session has caught up), so that no count misses what
-happened meanwhile. Else, when the oldest waiting frame of a session is older than `stale_after_ms`, every n-th of its
-frames is taken, n such that what waits is worked off in half of that time: so under lasting overload n becomes arrivals
-over capacity, and the frames' age half of the limit.
+left, of the analyzer or of the log (up to `catch_up_ms` of it, with what arrives until the session has caught up), so
+that no count misses what happened meanwhile. Else, when the oldest waiting frame of a session is older than
+`stale_after_ms`, every n-th of its frames is taken, n such that what waits is worked off in half of that time: so under
+lasting overload n becomes arrivals over capacity, and the frames' age half of the limit.
 """
 
 from collections import deque
@@ -72,6 +72,7 @@ class Scheduler:
         self._ready: deque[str] = deque()
         self._assigned_at_ms: dict[TopicPartition, int] = {}
         self._frame_ms = _FIRST_GUESS_MS
+        self._held_up_until_ms = 0
         self.waiting = 0
         self.waiting_bytes = 0
 
@@ -89,6 +90,22 @@ class Scheduler:
         self.waiting_bytes += len(entry.record.value)
         if len(lane.entries) == 1 and not lane.busy:
             self._ready.append(session_id)
+
+    def arrived(self, now_ms: int, *, at_rest: bool) -> None:
+        """A batch was added; `at_rest`: nothing waited before it. What is stale then was not kept waiting here but held
+        up on its way, by a log that was away: backlog like that of a restart."""
+        if not at_rest and now_ms >= self._held_up_until_ms:
+            return
+        for session_id in self._ready:
+            lane = self._lanes[session_id]
+            oldest = next((entry for entry in lane.entries if entry.is_frame), None)
+            if oldest is None or now_ms - _received_ms(oldest) <= self._stale_after_ms:
+                continue
+            if at_rest and now_ms >= self._held_up_until_ms:
+                self._held_up_until_ms = now_ms + self._catch_up_ms
+            if lane.catching_up_until_ms is None:
+                lane.catching_up_until_ms = self._held_up_until_ms
+                lane.in_full_from_ms = now_ms - self._catch_up_ms
 
     def set_upload(self, session_id: str) -> None:
         """This session's frames are never left out."""

@@ -29,8 +29,7 @@ class Replicas:
 
     def __init__(self, data: Path, kafka: KafkaNode) -> None:
         self.kafka = kafka
-        # Frames that waited for the broker are live and old: left out otherwise, and counted as skipped.
-        environment = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap, "STALE_AFTER_MS": "60000"}
+        environment = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap}
         self.cluster = Cluster(data, kafka.bootstrap, environment)
         self.seconds = {name: RaptProcess(name, data, environment) for name in ("analyzer", "recorder")}
         for name, process in self.seconds.items():

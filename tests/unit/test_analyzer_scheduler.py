@@ -113,6 +113,27 @@ def test_a_backlog_that_a_restart_left_is_analyzed_in_full() -> None:
     assert not any(skipped for _, _, skipped in drain(turns, 43_000))
 
 
+def test_what_a_log_that_was_away_held_up_is_analyzed_in_full() -> None:
+    turns = scheduler()
+    for name in ("a", "b"):
+        add(turns, name, [1000 * number for number in range(12)])
+    turns.arrived(12_000, at_rest=True)
+    assert sorted(kept(drain(turns, 12_000))) == sorted([*range(12)] * 2)
+    add(turns, "c", [1000 * number for number in range(12)])  # its partition came a little later
+    add(turns, "d", [1000 * number for number in range(12)])
+    turns.arrived(12_100, at_rest=False)
+    assert sorted(kept(drain(turns, 12_100))) == sorted([*range(12)] * 2)
+
+
+def test_what_waits_behind_other_work_is_not_taken_for_held_up() -> None:
+    turns = scheduler()
+    add(turns, "a", [0] * 400)
+    turns.arrived(100, at_rest=True)
+    add(turns, "a", [100] * 400, first_seq=400)
+    turns.arrived(STALE_MS + 1000, at_rest=False)
+    assert any(skipped for _, _, skipped in drain(turns, STALE_MS + 1000))
+
+
 def test_of_a_backlog_beyond_the_limit_the_older_part_is_thinned() -> None:
     turns = scheduler()
     turns.assign([FRAMES], 200_000)
