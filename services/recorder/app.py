@@ -5,8 +5,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import structlog
-
 from schemas.topics import FRAMES
 from services.recorder.archive import Archive, MakeEncoder
 from services.recorder.disk import Disk
@@ -16,12 +14,11 @@ from services.recorder.publisher import Publisher
 from services.recorder.session import Session, Tools
 from services.runtime.clock import now_ms
 from services.runtime.deadletters import DeadLetters
+from services.runtime.lag import measure_lag
 from services.runtime.lifecycle import StartFailed
-from services.runtime.log import EventLog, LogUnavailable
+from services.runtime.log import EventLog
 from services.runtime.metrics import Metrics
 from services.runtime.settings import Settings
-
-logger = structlog.get_logger(__name__)
 
 GROUP = "recorder"
 THREADS = min(4, os.cpu_count() or 1)  # each keeps some memory of every encoder that it ever ran
@@ -95,11 +92,7 @@ class Recorder:
 
     async def _measure_lag(self) -> None:
         while True:
-            try:
-                lag = await self._consumer.lag()
-                self._metrics.consumer_lag.labels(GROUP, FRAMES.name).set(sum(lag.values()))
-            except LogUnavailable as error:
-                logger.warning("lag not measured", error=str(error))
+            await measure_lag(self._consumer, GROUP, [FRAMES], self._metrics)
             await asyncio.sleep(MEASURE_LAG_EVERY_S)
 
 
