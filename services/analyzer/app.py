@@ -10,9 +10,9 @@ import structlog
 
 from schemas.topics import FRAMES
 from services.analyzer.handlers import FramesHandler
-from services.analyzer.mesh import MediaPipeMesh, MeshFactory, load_mediapipe
 from services.analyzer.scheduler import Scheduler
 from services.analyzer.turn import Turns
+from services.analyzer.vision.mesh import MediaPipeMesh, MeshFactory, load_mediapipe
 from services.runtime.clock import now_ms
 from services.runtime.lag import measure_lag
 from services.runtime.lifecycle import StartFailed

@@ -8,10 +8,10 @@ import cv2
 from schemas.events import FrameMetrics
 from schemas.frames import FrameHeaders
 from schemas.topics import FRAMES, METRICS
-from services.analyzer.mesh import MediaPipeMesh, MeshFactory
+from services.analyzer.domain.session import SessionState
 from services.analyzer.scheduler import Entry
-from services.analyzer.session import SessionState
 from services.analyzer.turn import Subject, Turns
+from services.analyzer.vision.mesh import MediaPipeMesh, MeshFactory
 from services.runtime.log import Record
 
 

@@ -13,8 +13,8 @@ from schemas.sessions import SessionStart
 from schemas.topics import ANALYZER_STATE, HOUR_MS
 from services.analyzer import snapshots
 from services.analyzer.delivery import Batch, Delivery
+from services.analyzer.domain.session import SessionState
 from services.analyzer.scheduler import Entry, Scheduler, Work
-from services.analyzer.session import SessionState
 from services.analyzer.turn import Message, Outcome, Subject, Turns
 from services.runtime.deadletters import DeadLetters
 from services.runtime.log import EventLog, LogUnavailable, Record, TopicPartition

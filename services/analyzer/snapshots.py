@@ -2,7 +2,7 @@
 
 from pydantic import TypeAdapter, ValidationError
 
-from services.analyzer.session import SessionState
+from services.analyzer.domain.session import SessionState
 
 _ADAPTER = TypeAdapter(SessionState)
 

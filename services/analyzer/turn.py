@@ -13,11 +13,11 @@ from schemas.base import wrong_fields
 from schemas.frames import FrameHeaders
 from schemas.sessions import SessionEnd, SessionStart
 from schemas.topics import LANDMARKS, METRICS, PREVIEWS, STATUS, Topic
-from services.analyzer import session
-from services.analyzer.decode import decode, landmark_bytes, preview, probe
-from services.analyzer.mesh import FaceMesh, MeshFactory
+from services.analyzer.domain import session
+from services.analyzer.domain.session import Observation, SessionState
 from services.analyzer.scheduler import Entry
-from services.analyzer.session import Observation, SessionState
+from services.analyzer.vision.decode import decode, landmark_bytes, preview, probe
+from services.analyzer.vision.mesh import FaceMesh, MeshFactory
 from services.runtime.deadletters import Malformed
 from services.runtime.log import Record
 

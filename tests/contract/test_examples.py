@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from schemas import events, examples, topics, wire
 from schemas.frames import FrameHeaders
+from services.analyzer.domain.session import SessionState
 from services.analyzer.scheduler import Entry
-from services.analyzer.session import SessionState
 from services.analyzer.turn import Subject, Turns
 from services.ingest import messages
 from services.runtime.log import Record

@@ -16,7 +16,7 @@ from schemas.frames import FrameHeaders
 from schemas.sessions import Consent, EndReason, SessionEnd, SessionStart
 from schemas.topics import ANALYZER_STATE, DEAD_LETTERS, FRAMES, METRICS, PREVIEWS, STATUS, Topic
 from services.analyzer.app import Analyzer, build_app
-from services.analyzer.mesh import FaceMesh
+from services.analyzer.vision.mesh import FaceMesh
 from services.runtime.clock import now_ms
 from services.runtime.log import Consumer, EventLog, LogUnavailable, Position, Record
 from services.runtime.log.local import LocalLog

@@ -10,8 +10,8 @@ import numpy as np
 from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmark, NormalizedLandmarkList
 from mediapipe.python.solutions.face_mesh import FaceMesh
 
-from services.analyzer.decode import decode
-from services.analyzer.mesh import LANDMARKS, MediaPipeMesh, load_mediapipe, read_landmarks
+from services.analyzer.vision.decode import decode
+from services.analyzer.vision.mesh import LANDMARKS, MediaPipeMesh, load_mediapipe, read_landmarks
 from services.client.drawn import Look, Pose, draw_jpeg
 
 
@@ -85,7 +85,7 @@ def test_a_tracker_that_cannot_open_says_so_and_stderr_is_as_before(
         os.write(2, b"something of our own\n")
         raise OSError("no models")
 
-    monkeypatch.setattr("services.analyzer.mesh._tracker_type", lambda: failing)
+    monkeypatch.setattr("services.analyzer.vision.mesh._tracker_type", lambda: failing)
     with pytest.raises(OSError, match="no models"):
         MediaPipeMesh()
     os.write(2, b"after\n")

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import State
-from services.analyzer.attention import WEIGHTS, Attention, engagement_parts, observed_state, settle
-from services.analyzer.directions import GazeCentre, gaze_label, head_label, learn_centre
-from services.analyzer.quality import insufficient
+from services.analyzer.domain.attention import WEIGHTS, Attention, engagement_parts, observed_state, settle
+from services.analyzer.domain.directions import GazeCentre, gaze_label, head_label, learn_centre
+from services.analyzer.domain.quality import insufficient
 
 SIGNALS = st.fixed_dictionaries(
     {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.analyzer.eyes import DROWSY_MS, Eyes, Perclos, account, lose, see
+from services.analyzer.domain.eyes import DROWSY_MS, Eyes, Perclos, account, lose, see
 
 RATES = st.sampled_from([10, 15, 24, 30, 60])
 OPEN, SHUT = 0.32, 0.08

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.analyzer.geometry import eye_aspect_ratio, measure, mouth_aspect_ratio
+from services.analyzer.domain.geometry import eye_aspect_ratio, measure, mouth_aspect_ratio
 from tests.support.faces import face
 
 DEGREES = st.floats(-25, 25)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.analyzer.mouth import Mouth, lose, see
+from services.analyzer.domain.mouth import Mouth, lose, see
 
 RATES = st.sampled_from([5, 10, 15, 30, 60])
 

@@ -12,7 +12,7 @@ from schemas.events import FrameMetrics, StatusChanged
 from schemas.examples import SESSION_START
 from schemas.sessions import SessionStart
 from services.analyzer import snapshots
-from services.analyzer.session import Observation, SessionState, Step, begin, end, refuse, skip, step
+from services.analyzer.domain.session import Observation, SessionState, Step, begin, end, refuse, skip, step
 from tests.support.faces import face
 
 START = SESSION_START.model_copy(update={"session_id": "s-1"})

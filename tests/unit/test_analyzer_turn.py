@@ -12,10 +12,10 @@ from schemas.examples import SESSION_END, SESSION_START
 from schemas.frames import FrameHeaders, Kind
 from schemas.sessions import Consent, SessionStart
 from schemas.topics import FRAMES, LANDMARKS, METRICS, PREVIEWS, STATUS
-from services.analyzer.decode import decode, landmark_bytes, probe, reduction
+from services.analyzer.domain.session import SessionState
 from services.analyzer.scheduler import Entry
-from services.analyzer.session import SessionState
 from services.analyzer.turn import TRIES, AnalysisFailed, Outcome, Subject, Turns
+from services.analyzer.vision.decode import decode, landmark_bytes, probe, reduction
 from services.runtime.deadletters import Malformed
 from services.runtime.log import Record
 from tests.support.faces import face

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from services.analyzer.eyes import crossing
+from services.analyzer.domain.eyes import crossing
 
 WIDE_MAR = 0.5
 _SHUT_MAR = 0.4

@@ -20,11 +20,11 @@ from schemas.events import (
     StatusChanged,
 )
 from schemas.sessions import Consent, SessionStart
-from services.analyzer import person as person_
-from services.analyzer.attention import Attention, observed_state, settle
-from services.analyzer.geometry import Geometry, measure
-from services.analyzer.person import Person, Reading
-from services.analyzer.quality import insufficient
+from services.analyzer.domain import person as person_
+from services.analyzer.domain.attention import Attention, observed_state, settle
+from services.analyzer.domain.geometry import Geometry, measure
+from services.analyzer.domain.person import Person, Reading
+from services.analyzer.domain.quality import insufficient
 
 ANALYZER_VERSION = "1"
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from math import hypot
 
 from schemas.events import State
-from services.analyzer.directions import eyes_deg
-from services.analyzer.eyes import DROWSY_MS
+from services.analyzer.domain.directions import eyes_deg
+from services.analyzer.domain.eyes import DROWSY_MS
 
 WEIGHTS = {"presence": 0.30, "eyes": 0.25, "gaze": 0.20, "head": 0.25}
 _HEAD_DEG = (15.0, 35.0)  # full share up to the first, none from the second on

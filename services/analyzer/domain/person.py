@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 
 from schemas.events import Gaze, HeadPose
-from services.analyzer import eyes as eyes_
-from services.analyzer import mouth as mouth_
-from services.analyzer.attention import engagement_parts
-from services.analyzer.directions import GazeCentre, gaze_label, gaze_measurable, head_label, learn_centre
-from services.analyzer.eyes import Eyes, Perclos
-from services.analyzer.geometry import Geometry
-from services.analyzer.mouth import Mouth
+from services.analyzer.domain import eyes as eyes_
+from services.analyzer.domain import mouth as mouth_
+from services.analyzer.domain.attention import engagement_parts
+from services.analyzer.domain.directions import GazeCentre, gaze_label, gaze_measurable, head_label, learn_centre
+from services.analyzer.domain.eyes import Eyes, Perclos
+from services.analyzer.domain.geometry import Geometry
+from services.analyzer.domain.mouth import Mouth
 
 _FRONTAL_YAW_DEG = 30.0
 _FRONTAL_PITCH_DEG = 20.0

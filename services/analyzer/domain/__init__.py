@@ -1,0 +1,1 @@
+"""What the numbers mean: pure functions of (state, observation, time). Standard library, NumPy and the schemas only."""

@@ -1,0 +1,1 @@
+"""From a JPEG to landmarks: OpenCV and MediaPipe behind small typed interfaces."""
