@@ -9,10 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from schemas.topics import FRAMES
+from services.analyzer.domain.session import Skills
 from services.analyzer.handlers import FramesHandler
+from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Scheduler
 from services.analyzer.turn import Turns
-from services.analyzer.vision.mesh import MediaPipeMesh, MeshFactory, load_mediapipe
+from services.analyzer.vision.faces import MediaPipeFaces
+from services.analyzer.vision.graph import load_mediapipe
+from services.analyzer.vision.pool import Pool
+from services.analyzer.vision.port import FaceVision
 from services.runtime.clock import now_ms
 from services.runtime.lag import measure_lag
 from services.runtime.lifecycle import StartFailed
@@ -32,17 +37,19 @@ def build_app(
     log: EventLog,
     metrics: Metrics,
     *,
-    mesh_factory: MeshFactory = MediaPipeMesh,
+    open_faces: Callable[[], FaceVision] = MediaPipeFaces,
     clock_ms: Callable[[], int] = now_ms,
     threads: int | None = None,
 ) -> "Analyzer":
-    """`mesh_factory` and `clock_ms` are for tests; `threads` are as many as there are cores.
+    """`open_faces` and `clock_ms` are for tests; `threads` are as many as there are cores.
 
     Raises `StartFailed` where MediaPipe is not installed.
     """
-    if mesh_factory is MediaPipeMesh and importlib.util.find_spec("mediapipe") is None:
+    if open_faces is MediaPipeFaces and importlib.util.find_spec("mediapipe") is None:
         raise StartFailed("the analyzer needs MediaPipe, which is not installed; install rapt[analyzer]")
-    return Analyzer(settings, log, metrics, mesh_factory, clock_ms, threads or os.cpu_count() or 1)
+    threads = threads or os.cpu_count() or 1
+    load = load_mediapipe if open_faces is MediaPipeFaces else None
+    return Analyzer(settings, log, metrics, Vision(Pool(open_faces, threads)), Skills(), load, clock_ms, threads)
 
 
 class Analyzer:
@@ -55,13 +62,16 @@ class Analyzer:
         settings: Settings,
         log: EventLog,
         metrics: Metrics,
-        mesh_factory: MeshFactory,
+        vision: Vision,
+        skills: Skills,
+        load: Callable[[], None] | None,
         clock_ms: Callable[[], int],
         threads: int,
     ) -> None:
         self._metrics = metrics
         self._clock_ms = clock_ms
-        self._load = load_mediapipe if mesh_factory is MediaPipeMesh else None
+        self._vision = vision
+        self._load = load
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="analyzer")
         # Twice as many turns as threads: while one turn's results are sent, its thread works on another.
         self._turns_at_once = 2 * threads
@@ -74,7 +84,7 @@ class Analyzer:
             log,
             metrics,
             self._scheduler,
-            Turns(mesh_factory, clock_ms),
+            Turns(vision, skills, clock_ms),
             self._threads,
             finish=lambda record: self._consumer.finish(record),
             clock_ms=clock_ms,
@@ -96,7 +106,7 @@ class Analyzer:
             raise
 
     async def stop(self) -> None:
-        """Halt the intake, drain within half of the graceful time, snapshot, commit, free the trackers."""
+        """Halt the intake, drain within half of the graceful time, snapshot, commit, free the models."""
         self._handler.stopping()
         try:
             await self._consumer.stop()
@@ -106,6 +116,7 @@ class Analyzer:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._handler.cancel()
             self._threads.shutdown(wait=False, cancel_futures=True)
+            self._vision.close()
 
     async def check(self) -> None:
         for task in self._tasks:
@@ -130,7 +141,7 @@ class Analyzer:
     async def _keep_up(self) -> None:
         rounds = 0
         while True:
-            await asyncio.gather(*self._handler.upkeep())
+            self._handler.upkeep()
             oldest_ms = self._scheduler.oldest_received_ms()
             age_s = 0.0 if oldest_ms is None else max(0, self._clock_ms() - oldest_ms) / 1000
             self._metrics.consumer_lag_seconds.labels(GROUP).set(age_s)

@@ -1,6 +1,6 @@
 """Frames and video files through the service's own code, offline: what the tests of its accuracy measure with."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -8,10 +8,13 @@ import cv2
 from schemas.events import FrameMetrics
 from schemas.frames import FrameHeaders
 from schemas.topics import FRAMES, METRICS
-from services.analyzer.domain.session import SessionState
+from services.analyzer.domain.session import SessionState, Skills
+from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Entry
 from services.analyzer.turn import Subject, Turns
-from services.analyzer.vision.mesh import MediaPipeMesh, MeshFactory
+from services.analyzer.vision.faces import MediaPipeFaces
+from services.analyzer.vision.pool import Pool
+from services.analyzer.vision.port import FaceVision
 from services.runtime.log import Record
 
 
@@ -44,9 +47,12 @@ def clip_frames(path: Path, *, fps: float | None = None, width_px: int | None = 
         clip.release()
 
 
-def analyze(frames: Iterable[tuple[int, bytes]], mesh_factory: MeshFactory = MediaPipeMesh) -> Iterator[FrameMetrics]:
+def analyze(
+    frames: Iterable[tuple[int, bytes]], open_faces: Callable[[], FaceVision] = MediaPipeFaces
+) -> Iterator[FrameMetrics]:
     """Metrics of every (time in ms, JPEG), as the service would publish them for one session."""
-    subject, turns = Subject(SessionState("clip")), Turns(mesh_factory, clock_ms=lambda: 0)
+    vision = Vision(Pool(open_faces, most=1))
+    subject, turns = Subject(SessionState("clip")), Turns(vision, Skills(), clock_ms=lambda: 0)
     try:
         for seq, (at_ms, jpeg) in enumerate(frames):
             headers = FrameHeaders("clip", "frame", seq, at_ms, at_ms)
@@ -55,4 +61,4 @@ def analyze(frames: Iterable[tuple[int, bytes]], mesh_factory: MeshFactory = Med
                 if message.topic is METRICS:
                     yield FrameMetrics.decode(message.value)
     finally:
-        subject.close_mesh()
+        vision.close()

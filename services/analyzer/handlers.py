@@ -1,7 +1,7 @@
 """The analyzer's driver: takes records in, lets threads take the sessions' turns, sends what comes out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -26,7 +26,6 @@ MOST_WAITING = 4096
 MOST_WAITING_BYTES = 64 << 20
 SNAPSHOT_EVERY_S = 1.0
 MOST_UNSETTLED = 256
-TRACKER_IDLE_S = 30.0
 
 
 @dataclass(slots=True)
@@ -37,7 +36,6 @@ class Live:
     source: TopicPartition
     batch: Batch
     settled_at_s: float
-    used_at_s: float
     busy: bool = False
     ended_at_s: float | None = None
     settling: asyncio.Task[None] | None = None
@@ -131,7 +129,6 @@ class FramesHandler:
             if live.settling is not None:
                 live.settling.cancel()
             self._sessions.pop(live.subject.state.session_id, None)
-            await self._in_thread(live.subject.close_mesh)
         self._held.set(len(self._sessions))
 
     def stopping(self) -> None:
@@ -169,7 +166,7 @@ class FramesHandler:
             live.busy = False
         self._scheduler.done(work, took_ms)
         live.batch.state = live.subject.state
-        live.used_at_s = now_s = self._now_s()
+        now_s = self._now_s()
         live.ended_at_s = now_s if live.subject.state.ended else None
         due = now_s - live.settled_at_s >= SNAPSHOT_EVERY_S or len(live.batch.records) >= MOST_UNSETTLED
         if due or live.subject.state.ended:
@@ -220,26 +217,18 @@ class FramesHandler:
 
     # -- upkeep -------------------------------------------------------------------------------------------------
 
-    def upkeep(self) -> list[Awaitable[None]]:
-        """Called twice a second: settle what waits for it, close trackers that rest, forget sessions that ended.
-
-        Returns what is to be waited for."""
+    def upkeep(self) -> None:
+        """Called twice a second: settle what waits for it, forget sessions that ended."""
         now_s = self._now_s()
-        closing: list[Awaitable[None]] = []
         for session_id, live in list(self._sessions.items()):
             if live.busy:
                 continue
             if now_s - live.settled_at_s >= SNAPSHOT_EVERY_S:
                 self._settle(live)
-            if live.subject.mesh is not None and now_s - live.used_at_s >= TRACKER_IDLE_S:
-                # A frame may come meanwhile: it finds no tracker and opens its own.
-                resting, live.subject.mesh = Subject(live.subject.state, live.subject.mesh), None
-                closing.append(self._in_thread(resting.close_mesh))
             if live.ended_at_s is not None and now_s - live.ended_at_s >= HOUR_MS / 1000 and live.settling is None:
                 del self._sessions[session_id]
                 self._scheduler.forget(session_id)
         self._held.set(len(self._sessions))
-        return closing
 
     def cancel(self) -> None:
         """End what is under way, without waiting."""
@@ -260,7 +249,6 @@ class FramesHandler:
             source,
             Batch(state),
             settled_at_s=now_s,
-            used_at_s=now_s,
             ended_at_s=now_s if state.ended else None,
         )
 
@@ -274,12 +262,6 @@ class FramesHandler:
         live = self._sessions.get(entry.record.key)
         start = live.subject.state.start if live else None
         return start is not None and start.upload
-
-    async def _in_thread(self, call: Callable[[], None]) -> None:
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, call)
-        except Exception:
-            logger.exception("a tracker did not close")
 
     async def _until(self, condition: Callable[[], bool], deadline_s: float) -> bool:
         """Wait until the condition holds; False when the deadline came first."""

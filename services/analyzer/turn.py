@@ -1,11 +1,10 @@
-"""One turn of one session, in a thread: decode, mesh, step, encode. Everything that a frame costs happens here."""
+"""One turn of one session, in a thread: decode, perceive, step, encode. Everything that a frame costs happens here."""
 
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
 import structlog
 from pydantic import ValidationError
 
@@ -14,10 +13,11 @@ from schemas.frames import FrameHeaders
 from schemas.sessions import SessionEnd, SessionStart
 from schemas.topics import LANDMARKS, METRICS, PREVIEWS, STATUS, Topic
 from services.analyzer.domain import session
-from services.analyzer.domain.session import Observation, SessionState
+from services.analyzer.domain.session import Observation, SessionState, Skills
+from services.analyzer.perceive import Vision, find_face
 from services.analyzer.scheduler import Entry
 from services.analyzer.vision.decode import decode, landmark_bytes, preview, probe
-from services.analyzer.vision.mesh import FaceMesh, MeshFactory
+from services.analyzer.vision.port import Picture
 from services.runtime.deadletters import Malformed
 from services.runtime.log import Record
 
@@ -54,22 +54,17 @@ class Outcome:
 
 @dataclass(slots=True)
 class Subject:
-    """A session's state and tracker. Whoever holds its turn may change it."""
+    """A session's state. Whoever holds its turn may change it."""
 
     state: SessionState
-    mesh: FaceMesh | None = None
-
-    def close_mesh(self) -> None:
-        mesh, self.mesh = self.mesh, None
-        if mesh is not None:
-            mesh.close()
 
 
 class Turns:
     """Takes entries of a session in order. `run` is called from threads, never twice at once for a subject."""
 
-    def __init__(self, open_mesh: MeshFactory, clock_ms: Callable[[], int]) -> None:
-        self._open_mesh = open_mesh
+    def __init__(self, vision: Vision, skills: Skills, clock_ms: Callable[[], int]) -> None:
+        self._vision = vision
+        self._skills = skills
         self._clock_ms = clock_ms
 
     def run(self, subject: Subject, entries: list[Entry]) -> list[Outcome]:
@@ -87,7 +82,6 @@ class Turns:
             except Exception:
                 logger.exception("analysis failed", session_id=entry.record.key, attempt=attempt)
                 failure = traceback.format_exc(limit=-6)
-                self._discard_mesh(subject)
         if entry.headers is not None and entry.headers.kind == "frame":
             subject.state = session.refuse(subject.state, entry.headers.seq)
         return Outcome(entry.record, error=AnalysisFailed(f"failed {TRIES} times:\n{failure}"[-1000:]))
@@ -110,31 +104,36 @@ class Turns:
 
     def _frame(self, subject: Subject, headers: FrameHeaders, record: Record) -> Outcome:
         picture = decode(record.value, subject.state.face_px)
-        if subject.mesh is None:
-            subject.mesh = self._open_mesh()
-        landmarks = subject.mesh.landmarks(picture.rgb)
-        seen = Observation(headers.seq, headers.captured_at_ms, headers.received_at_ms)
-        if landmarks is not None:
-            scale = np.array((picture.width, picture.height, picture.width), np.float32)
-            blur, brightness = probe(picture, landmarks)
-            seen = Observation(
-                headers.seq, headers.captured_at_ms, headers.received_at_ms, landmarks * scale, blur, brightness
-            )
+        seen = self._perceive(picture, headers, subject.state)
         now_ms = self._clock_ms()
-        state, taken = session.step(subject.state, seen, now_ms)
+        state, taken = session.step(subject.state, seen, now_ms, self._skills)
         key = record.key
         marks = _marks(record)
         messages = [Message(METRICS, key, taken.metrics.encode(), marks)]
         if taken.status is not None:
             messages.append(Message(STATUS, key, taken.status.encode(), marks))
         frame_marks = {**marks, "seq": str(headers.seq), "captured_at_ms": str(headers.captured_at_ms)}
-        if landmarks is not None and state.start is not None and state.start.landmarks:
-            value = landmark_bytes(landmarks, picture.width, picture.height)
-            messages.append(Message(LANDMARKS, key, value, frame_marks))
+        if seen.landmarks_px is not None and state.start is not None and state.start.landmarks:
+            messages.append(Message(LANDMARKS, key, landmark_bytes(seen.landmarks_px), frame_marks))
         if taken.preview and state.consent.live_view:
             messages.append(Message(PREVIEWS, key, preview(picture), frame_marks))
         subject.state = state
         return Outcome(record, messages, analyzed_after_ms=now_ms - headers.received_at_ms)
+
+    def _perceive(self, picture: Picture, headers: FrameHeaders, state: SessionState) -> Observation:
+        clock_ms, _ = session.time_of(state, headers.captured_at_ms)
+        with self._vision.faces.borrowed() as vision:
+            face = find_face(picture, state.following, clock_ms, vision)
+        blur, brightness = (0.0, 0.0) if face.landmarks_px is None else probe(picture, face.landmarks_px)
+        return Observation(
+            headers.seq,
+            headers.captured_at_ms,
+            headers.received_at_ms,
+            face.following,
+            face.landmarks_px,
+            blur,
+            brightness,
+        )
 
     def _end(self, subject: Subject, record: Record) -> Outcome:
         try:
@@ -144,16 +143,7 @@ class Turns:
         state, status = session.end(subject.state, self._clock_ms())
         messages = [Message(STATUS, record.key, status.encode(), _marks(record))] if status else []
         subject.state = state
-        subject.close_mesh()
         return Outcome(record, messages, ended=True)
-
-    @staticmethod
-    def _discard_mesh(subject: Subject) -> None:
-        """A tracker that failed may be in any state."""
-        try:
-            subject.close_mesh()
-        except Exception:
-            logger.exception("the tracker did not close")
 
 
 def _start(value: bytes) -> SessionStart:

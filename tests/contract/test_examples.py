@@ -11,9 +11,11 @@ from pydantic import TypeAdapter
 
 from schemas import events, examples, topics, wire
 from schemas.frames import FrameHeaders
-from services.analyzer.domain.session import SessionState
+from services.analyzer.domain.session import SessionState, Skills
+from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Entry
 from services.analyzer.turn import Subject, Turns
+from services.analyzer.vision.pool import Pool
 from services.ingest import messages
 from services.runtime.log import Record
 from services.sink.documents import Merge, Put, parse
@@ -68,7 +70,7 @@ def test_the_edge_shows_status_and_prediction_as_the_wire_says() -> None:
 
 def test_the_analyzer_takes_a_session_from_its_start_to_its_end() -> None:
     subject = Subject(SessionState("s-7f3a"))
-    turns = Turns(_no_mesh, lambda: examples.METRICS.analyzed_at_ms)
+    turns = Turns(Vision(Pool(_no_faces, most=1)), Skills(), lambda: examples.METRICS.analyzed_at_ms)
     taken = turns.run(subject, [_entry("start", stored("frames.start.v1")), _entry("end", stored("frames.end.v1"))])
     assert [outcome.error for outcome in taken] == [None, None]
     assert subject.state.start == examples.SESSION_START
@@ -78,7 +80,7 @@ def test_the_analyzer_takes_a_session_from_its_start_to_its_end() -> None:
     assert totals.frames == 0
 
 
-def _no_mesh() -> NoReturn:  # a session without frames opens no tracker
+def _no_faces() -> NoReturn:  # a session without frames opens no model
     raise AssertionError("no frame was sent")
 
 

@@ -1,4 +1,4 @@
-"""The analyzer on a real log: restarts at any moment, bad records, thinning, ends. The mesh is made up."""
+"""The analyzer on a real log: restarts at any moment, bad records, thinning, ends. Faces are made up."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -16,7 +16,8 @@ from schemas.frames import FrameHeaders
 from schemas.sessions import Consent, EndReason, SessionEnd, SessionStart
 from schemas.topics import ANALYZER_STATE, DEAD_LETTERS, FRAMES, METRICS, PREVIEWS, STATUS, Topic
 from services.analyzer.app import Analyzer, build_app
-from services.analyzer.vision.mesh import FaceMesh
+from services.analyzer.domain.faces import Region
+from services.analyzer.vision.port import FaceVision, Picture
 from services.runtime.clock import now_ms
 from services.runtime.log import Consumer, EventLog, LogUnavailable, Position, Record
 from services.runtime.log.local import LocalLog
@@ -25,11 +26,10 @@ from services.runtime.metrics import Metrics
 from services.runtime.settings import load_settings
 from tests.support.faces import face
 
-SIZE = np.array((320, 240, 320), np.float32)
 FACES = {
-    "open": face() / SIZE,
-    "shut": face(ear=0.06) / SIZE,
-    "yawn": face(ear=0.25, mar=0.9) / SIZE,
+    "open": face(),
+    "shut": face(ear=0.06),
+    "yawn": face(ear=0.25, mar=0.9),
 }
 LEVELS = {"open": 250, "shut": 150, "yawn": 50}  # grey of the frame's upper left corner
 
@@ -43,11 +43,14 @@ def drawn(act: str) -> bytes:
 PICTURES = {act: drawn(act) for act in FACES}
 
 
-class CornerMesh:
+class CornerFaces:
     """Reads from the frame's corner what it shows."""
 
-    def landmarks(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-        level = rgb[4:12, 4:12].mean()
+    def detect(self, picture: Picture) -> list[Region]:
+        return [Region(160, 120, 120)]
+
+    def landmarks(self, picture: Picture, region: Region) -> NDArray[np.float32] | None:
+        level = picture.rgb[4:12, 4:12].mean()
         return FACES[min(LEVELS, key=lambda act: abs(LEVELS[act] - level))]
 
     def close(self) -> None: ...
@@ -133,10 +136,10 @@ async def reader(log: LocalLog) -> AsyncIterator[Reader]:
 
 
 def build(
-    log: EventLog, metrics: Metrics | None = None, mesh: Callable[[], FaceMesh] = CornerMesh, **settings: Any
+    log: EventLog, metrics: Metrics | None = None, faces: Callable[[], FaceVision] = CornerFaces, **settings: Any
 ) -> Analyzer:
     chosen = load_settings(**{"graceful_timeout_s": 4.0, **settings})
-    return build_app(chosen, log, metrics or Metrics(), mesh_factory=mesh)
+    return build_app(chosen, log, metrics or Metrics(), open_faces=faces)
 
 
 @asynccontextmanager
@@ -293,14 +296,14 @@ async def test_bad_records_become_dead_letters_and_the_session_goes_on(log: Loca
 
 
 async def test_a_bug_in_one_session_leaves_the_others_alone(log: LocalLog, reader: Reader) -> None:
-    class Broken(CornerMesh):
-        def landmarks(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-            if rgb.shape[0] == 120:
+    class Broken(CornerFaces):
+        def landmarks(self, picture: Picture, region: Region) -> NDArray[np.float32] | None:
+            if picture.height == 120:
                 raise ZeroDivisionError("a bug")
-            return super().landmarks(rgb)
+            return super().landmarks(picture, region)
 
     small = cv2.imencode(".jpg", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
-    async with running(build(log, mesh=Broken)):
+    async with running(build(log, faces=Broken)):
         await begin(log, session_id="sick")
         await begin(log, session_id="well")
         await send(log, "frame", 1, small, session_id="sick")
@@ -320,11 +323,11 @@ async def test_a_stale_live_session_is_thinned_and_the_skipped_are_counted(log: 
     opened = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    class Waiting(CornerMesh):
+    class Waiting(CornerFaces):
         def __init__(self) -> None:
             asyncio.run_coroutine_threadsafe(opened.wait(), loop).result()
 
-    async with running(build(log, counters, mesh=Waiting, stale_after_ms=500, catch_up_s=0)):
+    async with running(build(log, counters, faces=Waiting, stale_after_ms=500, catch_up_s=0)):
         await begin(log)
         # The first turn holds the tracker up; all that comes meanwhile waits, and grows stale.
         await send(log, "frame", 1, PICTURES["open"])
@@ -397,7 +400,7 @@ async def test_a_log_that_fails_for_a_while_loses_no_result(log: LocalLog, reade
     assert reader.totals() is not None
 
 
-async def test_a_mesh_that_cannot_be_loaded_makes_it_unready(log: LocalLog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_models_that_cannot_be_loaded_make_it_unready(log: LocalLog, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise ImportError("libGL is missing")
 

@@ -12,7 +12,8 @@ from schemas.events import FrameMetrics, StatusChanged
 from schemas.examples import SESSION_START
 from schemas.sessions import SessionStart
 from services.analyzer import snapshots
-from services.analyzer.domain.session import Observation, SessionState, Step, begin, end, refuse, skip, step
+from services.analyzer.domain.faces import Following
+from services.analyzer.domain.session import Observation, SessionState, Skills, Step, begin, end, refuse, skip, step
 from tests.support.faces import face
 
 START = SESSION_START.model_copy(update={"session_id": "s-1"})
@@ -38,7 +39,8 @@ def scene(*acts: tuple[Act, float], fps: float = 10.0, at_ms: int = 5_000_000) -
         landmarks = face(ear=0.32 * openness, mar=mar, yaw_deg=yaw_deg, pitch_deg=pitch_deg) if present else None
         while number / fps < until_s - 1e-9:
             captured_ms = at_ms + round(number * 1000 / fps)
-            seen.append(Observation(number, captured_ms, captured_ms + 12, landmarks, 200.0, brightness))
+            followed = Following(count=int(present))
+            seen.append(Observation(number, captured_ms, captured_ms + 12, followed, landmarks, 200.0, brightness))
             number += 1
     return seen
 
@@ -49,7 +51,7 @@ def play(
     state = state or SessionState("s-1", start=start)
     steps = []
     for seen in frames:
-        state, taken = step(state, seen, NOW_MS)
+        state, taken = step(state, seen, NOW_MS, Skills())
         steps.append(taken)
     return state, steps
 

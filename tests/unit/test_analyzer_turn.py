@@ -1,4 +1,4 @@
-"""What becomes of each record of a session's turn, with a mesh that is made up."""
+"""What becomes of each record of a session's turn, with faces that are made up."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,14 @@ from schemas.examples import SESSION_END, SESSION_START
 from schemas.frames import FrameHeaders, Kind
 from schemas.sessions import Consent, SessionStart
 from schemas.topics import FRAMES, LANDMARKS, METRICS, PREVIEWS, STATUS
-from services.analyzer.domain.session import SessionState
+from services.analyzer.domain.faces import Region
+from services.analyzer.domain.session import SessionState, Skills
+from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Entry
 from services.analyzer.turn import TRIES, AnalysisFailed, Outcome, Subject, Turns
 from services.analyzer.vision.decode import decode, landmark_bytes, probe, reduction
+from services.analyzer.vision.pool import Pool
+from services.analyzer.vision.port import Picture
 from services.runtime.deadletters import Malformed
 from services.runtime.log import Record
 from tests.support.faces import face
@@ -36,17 +40,21 @@ def jpeg(width: int = 320, height: int = 240) -> bytes:
 JPEG = jpeg()
 
 
-class MadeUpMesh:
-    """Sees what it is told to."""
+class MadeUpFaces:
+    """Finds one face where the picture's middle is, and sees in it what it is told to."""
 
     def __init__(self, look: Callable[[], NDArray[np.float32] | None] = lambda: FACE) -> None:
         self._look = look
         self.pictures: list[tuple[int, ...]] = []
         self.closed = False
 
-    def landmarks(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-        self.pictures.append(rgb.shape)
-        return self._look()
+    def detect(self, picture: Picture) -> list[Region]:
+        return [Region(picture.width / 2, picture.height / 2, picture.height / 2)]
+
+    def landmarks(self, picture: Picture, region: Region) -> NDArray[np.float32] | None:
+        self.pictures.append(picture.rgb.shape)
+        face = self._look()
+        return None if face is None else face * np.array((picture.width, picture.height, picture.width), np.float32)
 
     def close(self) -> None:
         self.closed = True
@@ -66,11 +74,12 @@ END = entry("end", 999, SESSION_END.encode())
 
 
 def run(
-    *entries: Entry, mesh: MadeUpMesh | None = None, subject: Subject | None = None
+    *entries: Entry, vision: MadeUpFaces | None = None, subject: Subject | None = None
 ) -> tuple[Subject, list[Outcome]]:
-    mesh = mesh or MadeUpMesh()
+    vision = vision or MadeUpFaces()
     subject = subject or Subject(SessionState("s"))
-    return subject, Turns(lambda: mesh, clock_ms=lambda: 1_000_500).run(subject, list(entries))
+    turns = Turns(Vision(Pool(lambda: vision, most=1)), Skills(), clock_ms=lambda: 1_000_500)
+    return subject, turns.run(subject, list(entries))
 
 
 def topics(outcomes: list[Outcome]) -> list[str]:
@@ -103,17 +112,17 @@ def test_landmarks_and_previews_go_out_only_where_asked_and_agreed() -> None:
 
 
 def test_landmarks_are_eighths_of_the_frame_as_sent() -> None:
-    value = landmark_bytes(FACE, 320, 240)
+    value = landmark_bytes(FACE * SIZE)
     points = np.frombuffer(value, "<i2").reshape(478, 3) / 8
     assert np.abs(points - FACE * SIZE).max() <= 1 / 16 + 1e-3
     far = np.full((478, 3), 1e6, np.float32)
-    assert np.frombuffer(landmark_bytes(far, 320, 240), "<i2").max() == 32767
+    assert np.frombuffer(landmark_bytes(far), "<i2").max() == 32767
 
 
 def test_without_consent_nothing_is_analyzed() -> None:
-    mesh = MadeUpMesh()
-    subject, outcomes = run(start(consent=Consent(analysis=False)), entry("frame", 1, JPEG), mesh=mesh)
-    assert (outcomes[1].messages, outcomes[1].skipped, mesh.pictures) == ([], "no_consent", [])
+    vision = MadeUpFaces()
+    subject, outcomes = run(start(consent=Consent(analysis=False)), entry("frame", 1, JPEG), vision=vision)
+    assert (outcomes[1].messages, outcomes[1].skipped, vision.pictures) == ([], "no_consent", [])
     assert (subject.state.skipped, subject.state.analyzed) == (1, 0)
 
 
@@ -161,7 +170,7 @@ def test_records_that_cannot_be_read_are_refused() -> None:
     assert "student_id" in str(outcomes[1].error)
 
 
-def test_a_bug_is_tried_again_with_a_new_tracker() -> None:
+def test_a_bug_is_tried_again_with_new_models() -> None:
     failures = [RuntimeError("lost")]
 
     def look() -> NDArray[np.float32]:
@@ -169,9 +178,9 @@ def test_a_bug_is_tried_again_with_a_new_tracker() -> None:
             raise failures.pop()
         return FACE
 
-    mesh = MadeUpMesh(look)
-    subject, outcomes = run(start(), entry("frame", 1, JPEG), entry("frame", 2, JPEG), mesh=mesh)
-    assert mesh.closed
+    vision = MadeUpFaces(look)
+    subject, outcomes = run(start(), entry("frame", 1, JPEG), entry("frame", 2, JPEG), vision=vision)
+    assert vision.closed
     assert [outcome.error for outcome in outcomes] == [None] * 3
     assert subject.state.analyzed == 2
 
@@ -180,24 +189,21 @@ def test_a_bug_that_stays_gives_the_record_up_with_its_traceback() -> None:
     def look() -> NDArray[np.float32]:
         raise RuntimeError("the same again")
 
-    mesh = MadeUpMesh(look)
-    subject, outcomes = run(start(), entry("frame", 1, JPEG), mesh=mesh)
+    vision = MadeUpFaces(look)
+    subject, outcomes = run(start(), entry("frame", 1, JPEG), vision=vision)
     assert isinstance(outcomes[1].error, AnalysisFailed)
     assert "RuntimeError: the same again" in str(outcomes[1].error)
     assert "in look" in str(outcomes[1].error)
-    assert len(mesh.pictures) == TRIES
+    assert len(vision.pictures) == TRIES
     assert (subject.state.malformed, subject.state.last_seq) == (1, 1)
 
 
-def test_the_end_tells_totals_and_frees_the_tracker_and_once_is_enough() -> None:
-    mesh = MadeUpMesh()
-    subject, outcomes = run(start(), entry("frame", 1, JPEG), END, END, mesh=mesh)
+def test_the_end_tells_totals_and_once_is_enough() -> None:
+    _, outcomes = run(start(), entry("frame", 1, JPEG), END, END)
     totals = StatusChanged.decode(outcomes[2].messages[0].value).totals
     assert totals is not None
     assert (totals.frames, totals.analyzed, totals.last_seq) == (1, 1, 1)
     assert (outcomes[2].ended, outcomes[3].messages, outcomes[3].error) == (True, [], None)
-    assert mesh.closed
-    assert subject.mesh is None
 
 
 def test_the_trace_goes_on_in_what_is_derived() -> None:
@@ -223,10 +229,10 @@ def test_decoding_keeps_what_the_mesh_can_use(size: tuple[int, int], face_px: fl
 
 
 def test_a_large_frame_is_measured_in_its_own_pixels() -> None:
-    mesh = MadeUpMesh()
+    vision = MadeUpFaces()
     big = cv2.imencode(".jpg", cv2.resize(picture(), (1280, 960)))[1].tobytes()
-    _, outcomes = run(start(), entry("frame", 1, big), entry("frame", 2, big), mesh=mesh)
-    assert mesh.pictures == [(480, 640, 3), (240, 320, 3)]
+    _, outcomes = run(start(), entry("frame", 1, big), entry("frame", 2, big), vision=vision)
+    assert vision.pictures == [(480, 640, 3), (240, 320, 3)]
     for outcome in outcomes[1:]:
         assert FrameMetrics.decode(outcome.messages[0].value).quality.face_px == pytest.approx(560, rel=0.02)
 
@@ -249,15 +255,18 @@ def test_grey_is_decoded_to_colour_and_rgb_is_rgb() -> None:
 def test_blur_and_brightness_say_the_same_at_every_scale() -> None:
     image = cv2.GaussianBlur(picture(), (0, 0), 2)
     large = cv2.resize(image, (960, 720), interpolation=cv2.INTER_CUBIC)
-    sharp = [probe(decode(cv2.imencode(".jpg", each)[1].tobytes()), FACE) for each in (image, large)]
-    soft = probe(decode(cv2.imencode(".jpg", cv2.GaussianBlur(image, (0, 0), 5))[1].tobytes()), FACE)
+    sharp = [
+        probe(decode(cv2.imencode(".jpg", each)[1].tobytes()), FACE * SIZE * scale)
+        for each, scale in ((image, 1), (large, 3))
+    ]
+    soft = probe(decode(cv2.imencode(".jpg", cv2.GaussianBlur(image, (0, 0), 5))[1].tobytes()), FACE * SIZE)
     assert sharp[0][0] == pytest.approx(sharp[1][0], rel=0.5)
     assert soft[0] < 0.2 * sharp[0][0]
     assert sharp[0][1] == pytest.approx(130, abs=10)
 
 
 def test_a_face_outside_the_picture_has_no_quality() -> None:
-    assert probe(decode(JPEG), FACE + 2) == (0.0, 0.0)
+    assert probe(decode(JPEG), (FACE + 2) * SIZE) == (0.0, 0.0)
 
 
 def test_an_unreadable_start_is_told_what_is_wanted() -> None:

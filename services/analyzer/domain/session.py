@@ -22,6 +22,8 @@ from schemas.events import (
 from schemas.sessions import Consent, SessionStart
 from services.analyzer.domain import person as person_
 from services.analyzer.domain.attention import Attention, observed_state, settle
+from services.analyzer.domain.body import Body
+from services.analyzer.domain.faces import Following
 from services.analyzer.domain.geometry import Geometry, measure
 from services.analyzer.domain.person import Person, Reading
 from services.analyzer.domain.quality import insufficient
@@ -36,14 +38,24 @@ _PREVIEW_EVERY_MS = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One decoded frame. `landmarks_px`: (478, 3) in pixels of the frame as sent; None when there is no face."""
+    """One decoded frame. `landmarks_px`: (478, 3) in pixels of the frame as sent; None when the person's face is not
+    there. `following` is who is followed after it. `body_looked` says that the pose model was asked; `body` is what it
+    found."""
 
     seq: int
     captured_at_ms: int
     received_at_ms: int
+    following: Following = field(default=Following())
     landmarks_px: NDArray[np.float32] | None = field(default=None, repr=False)
     blur: float = 0.0
     brightness: float = 0.0
+    body: Body | None = None
+    body_looked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Skills:
+    """What the settings allow beyond the measurements that are always made. Chosen once, when the analyzer starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,7 @@ class SessionState:
     analyzed: int = 0
     skipped: int = 0
     malformed: int = 0
+    following: Following = field(default=Following())
     face_px: float | None = None
     preview_at_ms: float | None = None
     person: Person = field(default=Person())
@@ -145,16 +158,21 @@ def end(state: SessionState, now_ms: int) -> tuple[SessionState, StatusChanged |
     return kept, _status(state, state.told or Told(), captured_at_ms, now_ms, totals)
 
 
-def step(state: SessionState, seen: Observation, now_ms: int) -> tuple[SessionState, Step]:
+def time_of(state: SessionState, captured_at_ms: int) -> tuple[float, float | None]:
+    """The session's clock at a frame, and the time since the last one in ms; None when that is not known."""
+    if state.captured_at_ms is None:
+        return state.clock_ms, None
+    dt_ms = float(captured_at_ms - state.captured_at_ms)
+    return (state.clock_ms + dt_ms, dt_ms) if 0 <= dt_ms <= _LONGEST_STEP_MS else (state.clock_ms, None)
+
+
+def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) -> tuple[SessionState, Step]:
     """Take one frame; `now_ms` is only written down. Frames come with rising seq; the caller leaves out duplicates."""
-    dt_ms = 0.0 if state.captured_at_ms is None else float(seen.captured_at_ms - state.captured_at_ms)
-    person = state.person
-    if not 0 <= dt_ms <= _LONGEST_STEP_MS:
-        dt_ms, person = 0.0, person_.lose(person)
-    clock_ms = state.clock_ms + dt_ms
+    clock_ms, since_ms = time_of(state, seen.captured_at_ms)
+    person, dt_ms = (state.person, since_ms) if since_ms is not None else (person_.lose(state.person), 0.0)
 
     geometry: Geometry | None = None
-    reason: InsufficientReason | None = "no_face"
+    reason: InsufficientReason | None = "several_faces" if seen.following.several else "no_face"
     reading: Reading | None = None
     if seen.landmarks_px is not None:
         geometry = measure(seen.landmarks_px)
@@ -166,7 +184,7 @@ def step(state: SessionState, seen: Observation, now_ms: int) -> tuple[SessionSt
 
     observed = observed_state(
         reading.engagement if reading else None,
-        face_present=geometry is not None,
+        face_present=_face_present(seen),
         drowsy=reading is not None and reading.drowsy,
         told=state.attention.state,
     )
@@ -193,6 +211,7 @@ def step(state: SessionState, seen: Observation, now_ms: int) -> tuple[SessionSt
         analyzed=state.analyzed + 1,
         skipped=state.skipped,
         malformed=state.malformed,
+        following=seen.following,
         face_px=geometry.face_px if geometry else None,
         preview_at_ms=clock_ms if preview else state.preview_at_ms,
         person=person,
@@ -202,6 +221,11 @@ def step(state: SessionState, seen: Observation, now_ms: int) -> tuple[SessionSt
         about_since_ms=about_since_ms,
     )
     return after, Step(_metrics(after, seen, now_ms, geometry, reason, reading), status, preview)
+
+
+def _face_present(seen: Observation) -> bool:
+    """The person's face, or several of which it may be one."""
+    return seen.landmarks_px is not None or seen.following.several
 
 
 def _metrics(
@@ -224,8 +248,8 @@ def _metrics(
         received_at_ms=seen.received_at_ms,
         analyzed_at_ms=now_ms,
         analyzer_version=ANALYZER_VERSION,
-        face_present=geometry is not None,
-        face_count=int(geometry is not None),
+        face_present=_face_present(seen),
+        face_count=seen.following.count,
         quality=quality,
         insufficient_signal=reason is not None,
         insufficient_reason=reason,

@@ -1,12 +1,11 @@
 """JPEG → picture, at the smallest scale that serves the mesh."""
 
-from dataclasses import dataclass, field
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.frames import BadFrame, check_jpeg
+from services.analyzer.vision.port import Picture
 from services.runtime.deadletters import Malformed
 
 # The mesh looks at 192×192 pixels around one and a half faces: more than 128 px of face are thrown away by it.
@@ -24,15 +23,6 @@ _FLAGS = {
 _PROBE_PX = 96
 _OUTLINE = np.array((10, 152, 234, 454))  # forehead, chin, the sides of the face
 _TAIL_BYTES = 1024  # some cameras pad after the end marker
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A decoded frame. `width` and `height` are those of the frame as sent, upright by its EXIF orientation."""
-
-    rgb: NDArray[np.uint8] = field(repr=False)
-    width: int
-    height: int
 
 
 def reduction(width: int, height: int, face_px: float | None) -> int:
@@ -64,16 +54,17 @@ def decode(jpeg: bytes, face_px: float | None = None) -> Picture:
     return Picture(rgb, width, height)  # type: ignore[arg-type]
 
 
-def probe(picture: Picture, landmarks: NDArray[np.float32]) -> tuple[float, float]:
+def probe(picture: Picture, landmarks_px: NDArray[np.float32]) -> tuple[float, float]:
     """Blur (variance of the Laplacian; high is sharp) and brightness (mean luma, 0..255) of the face.
 
     The face's box is brought to 96×96 first, so that the numbers mean the same at every distance and scale.
     """
     height, width = picture.rgb.shape[:2]
-    outline = landmarks[_OUTLINE].tolist()
-    across, down = [point[0] for point in outline], [point[1] for point in outline]
-    x0, x1 = max(0, int(min(across) * width)), min(width, int(max(across) * width) + 1)
-    y0, y1 = max(0, int(min(down) * height)), min(height, int(max(down) * height) + 1)
+    scale = width / picture.width
+    outline = landmarks_px[_OUTLINE].tolist()
+    across, down = [point[0] * scale for point in outline], [point[1] * scale for point in outline]
+    x0, x1 = max(0, int(min(across))), min(width, int(max(across)) + 1)
+    y0, y1 = max(0, int(min(down))), min(height, int(max(down)) + 1)
     if x1 - x0 < 2 or y1 - y0 < 2:
         return 0.0, 0.0
     grey = cv2.cvtColor(picture.rgb[y0:y1, x0:x1], cv2.COLOR_RGB2GRAY)
@@ -92,8 +83,7 @@ def preview(picture: Picture, width_px: int = 160) -> bytes:
     return jpeg.tobytes()
 
 
-def landmark_bytes(landmarks: NDArray[np.float32], width: int, height: int) -> bytes:
+def landmark_bytes(landmarks_px: NDArray[np.float32]) -> bytes:
     """The `landmarks` topic's value: 478 × (x, y, z) int16, little-endian, in 1/8 px of the frame as sent."""
-    scaled = landmarks * np.array((8 * width, 8 * height, 8 * width), np.float32)
-    eighths: NDArray[np.int16] = np.clip(np.rint(scaled), -32768, 32767).astype("<i2")
+    eighths: NDArray[np.int16] = np.clip(np.rint(8 * landmarks_px), -32768, 32767).astype("<i2")
     return eighths.tobytes()
