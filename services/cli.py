@@ -183,6 +183,22 @@ def sink(host: Host = None, port: Port = None, data: Data = None) -> None:
 
 
 @app.command()
+def evaluate(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Clips, truth files, or folders of both.")],
+    fps: Annotated[str, typer.Option(help="Frames a second to measure at, separated by commas.")] = "30,15,10,5",
+    width: Annotated[
+        int | None, typer.Option(min=16, help="Scale wider clips down to this; 320 is the page's.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure clips whose truth is known, with the analyzer's own code, and say how far off it is."""
+    from services.analyzer.evaluation.command import run_evaluation
+
+    configure_logging("warning", json=not err.is_terminal)
+    raise typer.Exit(run_evaluation(paths, fps, width, out=out, err=err, as_json=as_json))
+
+
+@app.command()
 def topics(as_json: Json = False) -> None:
     """Create what is missing among the topics and check the rest."""
     from services.runtime.log.topics import ensure_topics

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("mediapipe", reason="the analyzer's extra is not installed")
 
 from schemas.events import FrameMetrics
-from services.analyzer.clips import UnreadableClip, analyze, clip_frames
+from services.analyzer.evaluation.clips import UnreadableClip, analyze, clip_frames
 from services.client.drawn import Look, Pose, draw_jpeg
 from services.client.timetable import Timetable
 from tests.support.needs import REPOSITORY, clip

@@ -1,0 +1,1 @@
+"""`rapt evaluate`: the measurements against clips whose truth is known."""
