@@ -18,6 +18,10 @@ InsufficientReason = Literal["no_face", "face_small", "dark", "blurred", "turned
 Quadrant = Literal["HH", "HL", "LH", "LL"]
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Quality(Contract):
     """How well the picture serves.
 
@@ -99,17 +103,26 @@ class StatusChanged(Contract):
 
 
 class Prediction(Contract):
-    """One 5 s window: change score, nearest centroid, valence/arousal quadrant (arousal first)."""
+    """One window of 5 s: what was seen (features), how much it differs from what is usual for the person (change
+    score), the nearest centroid, the quadrant of arousal and valence (arousal first). Natural key: session_id, window.
+
+    A feature that could not be measured is None. `change_score` is None while there is nothing to compare with.
+    `cluster_id` is absent where the predictor failed. What says something of emotions is absent, not None, where they
+    are not inferred.
+    """
 
     session_id: Identifier
     window: int = Field(ge=0)
     from_ms: EpochMs
     to_ms: EpochMs
-    change_score: float
-    cluster_id: int
-    probe: Quadrant
-    emotion: str | None = None
-    color: str | None = None
+    features: dict[str, float | None] = Field(default_factory=dict)
+    change_score: float | None = Field(default=None, ge=0, le=1)
+    cluster_id: int | None = Field(default=None, exclude_if=_is_none)
+    arousal: float | None = Field(default=None, ge=-1, le=1, exclude_if=_is_none)
+    valence: float | None = Field(default=None, ge=-1, le=1, exclude_if=_is_none)
+    probe: Quadrant | None = Field(default=None, exclude_if=_is_none)
+    emotion: str | None = Field(default=None, exclude_if=_is_none)
+    color: str | None = Field(default=None, exclude_if=_is_none)
     model: str
 
 

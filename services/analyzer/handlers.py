@@ -70,6 +70,7 @@ class FramesHandler:
         self._stopping = False
         self._analyzed = metrics.frames_analyzed
         self._skipped = {reason: metrics.frames_skipped.labels(reason) for reason in ("stale", "no_consent")}
+        self._unpredicted = metrics.predictions_failed
         self._log_analyzed = metrics.stage_seconds.labels("log_analyzed")
         self._held = metrics.sessions.labels("analyzer")
 
@@ -184,6 +185,8 @@ class FramesHandler:
             self._log_analyzed.observe(max(0, outcome.analyzed_after_ms) / 1000)
         elif outcome.skipped is not None:
             self._skipped[outcome.skipped].inc()
+        if outcome.unpredicted:
+            self._unpredicted.inc()
         live.batch.records.append(outcome.record)
 
     async def _bury(self, outcome: Outcome) -> None:

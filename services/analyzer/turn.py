@@ -11,10 +11,12 @@ from pydantic import ValidationError
 from schemas.base import wrong_fields
 from schemas.frames import FrameHeaders
 from schemas.sessions import SessionEnd, SessionStart
-from schemas.topics import LANDMARKS, METRICS, PREVIEWS, STATUS, Topic
+from schemas.topics import LANDMARKS, METRICS, PREDICTIONS, PREVIEWS, STATUS, Topic
 from services.analyzer.domain import session
+from services.analyzer.domain.prediction import Concluded
 from services.analyzer.domain.session import Observation, SessionState, Skills
 from services.analyzer.perceive import Vision, find_face
+from services.analyzer.predict import Predictors
 from services.analyzer.scheduler import Entry
 from services.analyzer.vision.decode import decode, landmark_bytes, preview, probe
 from services.analyzer.vision.port import Picture
@@ -50,6 +52,7 @@ class Outcome:
     skipped: Skipped | None = None
     ended: bool = False
     error: Exception | None = None
+    unpredicted: bool = False  # the predictor failed on a window that ended here
 
 
 @dataclass(slots=True)
@@ -62,10 +65,13 @@ class Subject:
 class Turns:
     """Takes entries of a session in order. `run` is called from threads, never twice at once for a subject."""
 
-    def __init__(self, vision: Vision, skills: Skills, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, vision: Vision, skills: Skills, clock_ms: Callable[[], int], predictors: Predictors | None = None
+    ) -> None:
         self._vision = vision
         self._skills = skills
         self._clock_ms = clock_ms
+        self._predictors = predictors or Predictors()
 
     def run(self, subject: Subject, entries: list[Entry]) -> list[Outcome]:
         return [self._try(subject, entry) for entry in entries]
@@ -117,8 +123,12 @@ class Turns:
             messages.append(Message(LANDMARKS, key, landmark_bytes(seen.landmarks_px), frame_marks))
         if taken.preview and state.consent.live_view:
             messages.append(Message(PREVIEWS, key, preview(picture), frame_marks))
+        outcome = Outcome(record, messages, analyzed_after_ms=now_ms - headers.received_at_ms)
+        if taken.concluded is not None:
+            live_marks = {**marks, "received_at_ms": str(headers.received_at_ms)}
+            self._predict(state, taken.concluded, outcome, live_marks)
         subject.state = state
-        return Outcome(record, messages, analyzed_after_ms=now_ms - headers.received_at_ms)
+        return outcome
 
     def _perceive(self, picture: Picture, headers: FrameHeaders, state: SessionState) -> Observation:
         clock_ms, _ = session.time_of(state, headers.captured_at_ms)
@@ -140,10 +150,21 @@ class Turns:
             SessionEnd.decode(record.value)
         except ValidationError as error:
             raise Malformed(f"the session's end cannot be read: {wrong_fields(error)}") from None
-        state, status = session.end(subject.state, self._clock_ms())
-        messages = [Message(STATUS, record.key, status.encode(), _marks(record))] if status else []
+        state, taken = session.end(subject.state, self._clock_ms(), self._skills)
+        marks = _marks(record)
+        outcome = Outcome(record, ended=True)
+        if taken.concluded is not None:
+            self._predict(subject.state, taken.concluded, outcome, marks)
+        if taken.status is not None:  # the session's last word
+            outcome.messages.append(Message(STATUS, record.key, taken.status.encode(), marks))
         subject.state = state
-        return Outcome(record, messages, ended=True)
+        return outcome
+
+    def _predict(self, state: SessionState, concluded: Concluded, outcome: Outcome, marks: dict[str, str]) -> None:
+        """Add the prediction of a window that is over."""
+        prediction, guessed = self._predictors.predict(state.session_id, concluded, emotion=False)
+        outcome.messages.append(Message(PREDICTIONS, state.session_id, prediction.encode(), marks))
+        outcome.unpredicted = not guessed
 
 
 def _start(value: bytes) -> SessionStart:

@@ -18,6 +18,7 @@ class Metrics:
         self.frames_refused = counter("frames_refused_total", "Frames refused at the edge", "code")
         self.frames_analyzed = counter("frames_analyzed_total", "Frames analyzed")
         self.frames_skipped = counter("frames_skipped_total", "Frames left out of the analysis", "reason")
+        self.predictions_failed = counter("predictions_failed_total", "Windows that the predictor failed on")
         self.frames_recorded = counter("frames_recorded_total", "Frames written to a recording and synced")
         self.dead_letters = counter("dead_letters_total", "Records sent to dead-letters", "topic", "error")
         self.documents_written = counter("documents_written_total", "Documents that a store confirmed", "collection")

@@ -13,7 +13,18 @@ from schemas.examples import SESSION_START
 from schemas.sessions import SessionStart
 from services.analyzer import snapshots
 from services.analyzer.domain.faces import Following
-from services.analyzer.domain.session import Observation, SessionState, Skills, Step, begin, end, refuse, skip, step
+from services.analyzer.domain.session import (
+    End,
+    Observation,
+    SessionState,
+    Skills,
+    Step,
+    begin,
+    end,
+    refuse,
+    skip,
+    step,
+)
 from tests.support.faces import face
 
 START = SESSION_START.model_copy(update={"session_id": "s-1"})
@@ -174,21 +185,35 @@ def test_without_a_start_metrics_come_and_status_waits_for_one() -> None:
 def test_the_end_tells_the_totals_once() -> None:
     state, _ = play(scene((LOOKING, 3), (SHUT, 0.2), (LOOKING, 1)))
     state = refuse(skip(state, 50), 51)
-    state, last = end(state, NOW_MS)
+    state, taken = end(state, NOW_MS, Skills())
+    last = taken.status
     assert last is not None
     assert last.totals is not None
     assert (last.totals.frames, last.totals.analyzed, last.totals.skipped) == (44, 42, 1)
     assert (last.totals.blink_count, last.totals.last_seq, last.state) == (1, 51, "engaged")
-    assert end(state, NOW_MS) == (state, None)
+    assert end(state, NOW_MS, Skills()) == (state, End())
 
 
 def test_a_frame_after_the_end_goes_on_counting() -> None:
     state, _ = play(scene((LOOKING, 3), (SHUT, 0.2), (LOOKING, 1)))
-    ended, _ = end(state, NOW_MS)
+    ended, _ = end(state, NOW_MS, Skills())
     late = replace(scene((LOOKING, 0.1))[0], seq=100, captured_at_ms=5_010_000)
     again, steps = play([late], ended)
     assert steps[0].metrics.blink_count == 1
     assert (again.ended, again.analyzed) == (False, 43)
+
+
+def test_each_window_is_concluded_once_and_the_end_concludes_the_last() -> None:
+    frames = scene((LOOKING, 5), (SHUT, 3), (LOOKING, 2), (GONE, 5), (LOOKING, 3))
+    state, steps = play(frames)
+    concluded = [taken.concluded for taken in steps if taken.concluded]
+    assert [(each.window.index, each.window.from_ms) for each in concluded] == [(0, 5_000_000), (1, 5_005_000)]
+    assert concluded[0].change_score is None
+    assert (concluded[1].change_score or 0) > 0.3
+    ended, last = end(state, NOW_MS, Skills())
+    assert last.concluded is not None
+    assert (last.concluded.window.index, last.concluded.window.to_ms) == (3, 5_017_900)
+    assert end(ended, NOW_MS, Skills())[1].concluded is None
 
 
 def test_previews_are_due_once_a_second() -> None:

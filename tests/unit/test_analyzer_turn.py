@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from schemas.events import FrameMetrics, StatusChanged
+from schemas.events import FrameMetrics, Prediction, StatusChanged
 from schemas.examples import SESSION_END, SESSION_START
 from schemas.frames import FrameHeaders, Kind
 from schemas.sessions import Consent, SessionStart
-from schemas.topics import FRAMES, LANDMARKS, METRICS, PREVIEWS, STATUS
+from schemas.topics import FRAMES, LANDMARKS, METRICS, PREDICTIONS, PREVIEWS, STATUS
+from services.analyzer import snapshots
 from services.analyzer.domain.faces import Region
 from services.analyzer.domain.session import SessionState, Skills
 from services.analyzer.perceive import Vision
@@ -117,6 +118,29 @@ def test_landmarks_are_eighths_of_the_frame_as_sent() -> None:
     assert np.abs(points - FACE * SIZE).max() <= 1 / 16 + 1e-3
     far = np.full((478, 3), 1e6, np.float32)
     assert np.frombuffer(landmark_bytes(far), "<i2").max() == 32767
+
+
+def test_a_window_becomes_a_prediction_behind_the_frame_that_is_beyond_it() -> None:
+    frames = [entry("frame", seq, JPEG) for seq in range(1, 90)]
+    _, outcomes = run(start(), *frames, END)
+    assert topics(outcomes[51:52]) == [METRICS.name, PREDICTIONS.name]
+    assert topics(outcomes[-1:]) == [PREDICTIONS.name, STATUS.name]
+    predictions = [message for outcome in outcomes for message in outcome.messages if message.topic is PREDICTIONS]
+    assert [Prediction.decode(message.value).window for message in predictions] == [0, 1]
+    assert predictions[0].headers["received_at_ms"] == "1005110"
+    assert not any(outcome.unpredicted for outcome in outcomes)
+
+
+def test_a_batch_that_is_read_again_gives_the_same_predictions() -> None:
+    frames = [entry("frame", seq, JPEG) for seq in range(1, 130)]
+    subject, _ = run(start(), *frames[:40])
+    restored = Subject(snapshots.decode(snapshots.encode(subject.state)))
+    once, again = (run(*frames[20:], END, vision=MadeUpFaces(), subject=each)[1] for each in (subject, restored))
+    values = [message.value for outcome in once for message in outcome.messages if message.topic is PREDICTIONS]
+    assert len(values) == 3
+    assert values == [
+        message.value for outcome in again for message in outcome.messages if message.topic is PREDICTIONS
+    ]
 
 
 def test_without_consent_nothing_is_analyzed() -> None:

@@ -21,12 +21,15 @@ from schemas.events import (
 )
 from schemas.sessions import Consent, SessionStart
 from services.analyzer.domain import person as person_
+from services.analyzer.domain import windows as windows_
 from services.analyzer.domain.attention import Attention, observed_state, settle
 from services.analyzer.domain.body import Body
 from services.analyzer.domain.faces import Following
 from services.analyzer.domain.geometry import Geometry, measure
 from services.analyzer.domain.person import Person, Reading
+from services.analyzer.domain.prediction import Concluded, Past, conclude
 from services.analyzer.domain.quality import insufficient
+from services.analyzer.domain.windows import Windows
 
 ANALYZER_VERSION = "1"
 
@@ -55,7 +58,11 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Skills:
-    """What the settings allow beyond the measurements that are always made. Chosen once, when the analyzer starts."""
+    """What the settings allow beyond the measurements that are always made. Chosen once, when the analyzer starts.
+
+    `look_back`: windows that the predictor wants to see, the one that it is about included."""
+
+    look_back: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ class SessionState:
     told: Told | None = None
     about: Told | None = None
     about_since_ms: float = 0.0
+    windows: Windows = field(default=Windows())
+    past: Past = field(default=Past())
 
     @property
     def consent(self) -> Consent:
@@ -102,11 +111,21 @@ class SessionState:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a frame leads to. `preview` says that a preview picture is due (if the consent has live view)."""
+    """What a frame leads to. `preview` says that a preview picture is due (if the consent has live view); `concluded`
+    is the window that ended with it."""
 
     metrics: FrameMetrics
     status: StatusChanged | None
     preview: bool
+    concluded: Concluded | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What a session's end leads to: the last status, with totals, and the window that was under way."""
+
+    status: StatusChanged | None = None
+    concluded: Concluded | None = None
 
 
 def begin(state: SessionState, start: SessionStart) -> SessionState:
@@ -124,13 +143,15 @@ def refuse(state: SessionState, seq: int) -> SessionState:
     return replace(state, last_seq=seq, malformed=state.malformed + 1, ended=False)
 
 
-def end(state: SessionState, now_ms: int) -> tuple[SessionState, StatusChanged | None]:
-    """The last status, with totals; none when the end was seen already or nobody knows whose session it was.
+def end(state: SessionState, now_ms: int, skills: Skills) -> tuple[SessionState, End]:
+    """Nothing when the end was seen already; no status when nobody knows whose session it was.
 
     What remains of the state tells later duplicates from news, and keeps the counters.
     """
     if state.ended:
-        return state, None
+        return state, End()
+    windows, window = windows_.end(state.windows)
+    concluded = conclude(state.past, window, skills.look_back)[1] if window else None
     kept = SessionState(
         state.session_id,
         state.start,
@@ -143,6 +164,7 @@ def end(state: SessionState, now_ms: int) -> tuple[SessionState, StatusChanged |
         malformed=state.malformed,
         person=state.person.counters_only(),
         told=state.told,
+        windows=windows,
     )
     totals = SessionTotals(
         frames=state.analyzed + state.skipped + state.malformed,
@@ -155,7 +177,7 @@ def end(state: SessionState, now_ms: int) -> tuple[SessionState, StatusChanged |
     captured_at_ms = state.captured_at_ms
     if captured_at_ms is None:
         captured_at_ms = state.start.started_at_ms if state.start else now_ms
-    return kept, _status(state, state.told or Told(), captured_at_ms, now_ms, totals)
+    return kept, End(_status(state, state.told or Told(), captured_at_ms, now_ms, totals), concluded)
 
 
 def time_of(state: SessionState, captured_at_ms: int) -> tuple[float, float | None]:
@@ -219,8 +241,25 @@ def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) ->
         told=told,
         about=about,
         about_since_ms=about_since_ms,
+        windows=state.windows,
+        past=state.past,
     )
-    return after, Step(_metrics(after, seen, now_ms, geometry, reason, reading), status, preview)
+    metrics = _metrics(after, seen, now_ms, geometry, reason, reading)
+    after, concluded = _conclude(after, metrics, state.captured_at_ms, joined=since_ms is not None, skills=skills)
+    return after, Step(metrics, status, preview, concluded)
+
+
+def _conclude(
+    state: SessionState, metrics: FrameMetrics, last_ms: int | None, *, joined: bool, skills: Skills
+) -> tuple[SessionState, Concluded | None]:
+    """Take the frame into its window; the window before, if this frame is beyond it."""
+    since_last_ms = 0 if last_ms is None else metrics.captured_at_ms - last_ms
+    sample = windows_.sample(metrics)
+    windows, window = windows_.see(state.windows, sample, metrics.captured_at_ms, since_last_ms, joined=joined)
+    if window is None:
+        return replace(state, windows=windows), None
+    past, concluded = conclude(state.past, window, skills.look_back)
+    return replace(state, windows=windows, past=past), concluded
 
 
 def _face_present(seen: Observation) -> bool:
