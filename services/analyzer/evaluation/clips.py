@@ -7,6 +7,7 @@ import cv2
 
 from schemas.events import FrameMetrics
 from schemas.frames import FrameHeaders
+from schemas.sessions import Consent, SessionStart
 from schemas.topics import FRAMES, METRICS
 from services.analyzer.domain.session import SessionState, Skills
 from services.analyzer.perceive import Vision
@@ -16,6 +17,16 @@ from services.analyzer.vision.faces import MediaPipeFaces
 from services.analyzer.vision.pool import Pool
 from services.analyzer.vision.port import FaceVision
 from services.runtime.log import Record
+
+_START = SessionStart(
+    session_id="clip",
+    student_id="clip",
+    lecture_code="clips",
+    started_at_ms=0,
+    frame_width=640,  # nobody reads the size here
+    frame_height=480,
+    consent=Consent(emotion=True),
+)
 
 
 class UnreadableClip(ValueError):
@@ -50,9 +61,9 @@ def clip_frames(path: Path, *, fps: float | None = None, width_px: int | None = 
 def analyze(
     frames: Iterable[tuple[int, bytes]], open_faces: Callable[[], FaceVision] = MediaPipeFaces
 ) -> Iterator[FrameMetrics]:
-    """Metrics of every (time in ms, JPEG), as the service would publish them for one session."""
+    """Metrics of every (time in ms, JPEG), as the service would publish them for one session that allows all."""
     vision = Vision(Pool(open_faces, most=1))
-    subject, turns = Subject(SessionState("clip")), Turns(vision, Skills(), clock_ms=lambda: 0)
+    subject, turns = Subject(SessionState("clip", _START)), Turns(vision, Skills(), clock_ms=lambda: 0)
     try:
         for seq, (at_ms, jpeg) in enumerate(frames):
             headers = FrameHeaders("clip", "frame", seq, at_ms, at_ms)

@@ -1,6 +1,7 @@
 """`rapt evaluate`: find the clips, measure them, tell. Exit codes: 0 done, 1 something failed, 2 wrong use."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def run_evaluation(
         _complain(err, str(error))
         return 2 if isinstance(error, WrongUse) else 1
 
-    with Progress(TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn(), console=err) as bar:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a clip is said below, once
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("clips × rates", total=len(clips) * len(rates))
 
         def done(one: Judged) -> None:
@@ -36,11 +39,13 @@ def run_evaluation(
     if as_json:
         out.print_json(json.dumps(as_object(judged)))
     elif len(failures) < len(clips):
+        # A pipe has no width: nothing is to be cut off there.
+        wide = out if out.is_terminal else Console(file=out.file, width=200)
         for table in tables(judged):
-            out.print(table)
+            wide.print(table)
         for clip in clips:
-            if clip.truth.unknown_kinds:
-                out.print(f"{clip.name}: events without a metric of their own: {', '.join(clip.truth.unknown_kinds)}")
+            if clip.truth.other_kinds:
+                wide.print(f"{clip.name} has events without a metric of their own: {', '.join(clip.truth.other_kinds)}")
     return 1 if failures else 0
 
 

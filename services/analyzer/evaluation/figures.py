@@ -1,9 +1,9 @@
-"""What is counted when measurements are compared with the truth. Each adds up over clips. Pure."""
+"""What is counted when measurements are compared with the truth. Each figure adds up over clips. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Self
+from typing import Any, Self
 
 from services.analyzer.evaluation.truth import Span
 
@@ -12,8 +12,8 @@ class Sum:
     """Adds up field by field."""
 
     def __add__(self, other: Self) -> Self:
-        pairs = {each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)}  # type: ignore[arg-type]
-        return type(self)(**pairs)
+        names = [each.name for each in fields(self)]  # type: ignore[arg-type]
+        return type(self)(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True)
@@ -25,34 +25,62 @@ class Tally(Sum):
     false: int = 0
 
     @property
+    def truth(self) -> int:
+        return self.hits + self.missed
+
+    @property
+    def told(self) -> int:
+        return self.hits + self.false
+
+    @property
     def precision(self) -> float | None:
-        return ratio(self.hits, self.hits + self.false)
+        return ratio(self.hits, self.told)
 
     @property
     def recall(self) -> float | None:
-        return ratio(self.hits, self.hits + self.missed)
+        return ratio(self.hits, self.truth)
 
     @property
     def f1(self) -> float | None:
-        return ratio(2 * self.hits, 2 * self.hits + self.missed + self.false)
+        return ratio(2 * self.hits, self.truth + self.told)
+
+    def plain(self) -> dict[str, Any]:
+        counts = {"hits": self.hits, "missed": self.missed, "false": self.false}
+        return {**counts, "precision": self.precision, "recall": self.recall, "f1": self.f1}
 
 
 @dataclass(frozen=True)
 class Share(Sum):
-    part: float = 0
-    whole: float = 0
+    part: int = 0
+    whole: int = 0
 
     @property
     def value(self) -> float | None:
         return ratio(self.part, self.whole)
 
+    def plain(self) -> dict[str, Any]:
+        return {"part": self.part, "whole": self.whole, "share": self.value}
+
+
+@dataclass(frozen=True)
+class Mean(Sum):
+    total: float = 0.0
+    count: int = 0
+
+    @property
+    def value(self) -> float | None:
+        return ratio(self.total, self.count)
+
+    def plain(self) -> dict[str, Any]:
+        return {"mean": self.value, "count": self.count}
+
 
 @dataclass(frozen=True)
 class Delays(Sum):
-    """How long after something happened it was told; `missed` are those that never were."""
+    """How long after something happened it was told; `never` counts those that were not told at all."""
 
     delays_s: tuple[float, ...] = ()
-    missed: int = 0
+    never: int = 0
 
     @property
     def mean_s(self) -> float | None:
@@ -60,13 +88,23 @@ class Delays(Sum):
 
     @property
     def longest_s(self) -> float | None:
-        return max(self.delays_s, default=None)
+        """Infinite when one was never told."""
+        return float("inf") if self.never else max(self.delays_s, default=None)
+
+    def plain(self) -> dict[str, Any]:
+        delays_s = [round(delay_s, 3) for delay_s in self.delays_s]
+        return {
+            "delays_s": delays_s,
+            "mean_s": self.mean_s,
+            "longest_s": max(delays_s, default=None),
+            "never": self.never,
+        }
 
 
 @dataclass(frozen=True)
 class Labels(Sum):
-    """A label while it is held. `said` counts (truth, label) of the frames that have one; the rest say nothing.
-    `segments` is the share of the held segments in which the label told most often is the right one."""
+    """A label while it is held. `said` counts (truth, label) over the frames that have a label; `measured` is their
+    share. `segments` are the held parts in which the label told most often is the right one."""
 
     said: Counter[tuple[str, str]] = field(default_factory=Counter)
     measured: Share = field(default=Share())
@@ -74,8 +112,17 @@ class Labels(Sum):
 
     @property
     def accuracy(self) -> float | None:
-        """Of the frames that have a label."""
+        """Over the frames that have a label."""
         return ratio(sum(n for (truth, label), n in self.said.items() if truth == label), self.said.total())
+
+    @property
+    def wrong(self) -> Counter[str]:
+        return Counter({f"{truth}→{label}": n for (truth, label), n in self.said.items() if truth != label})
+
+    def plain(self) -> dict[str, Any]:
+        said = [{"truth": truth, "said": label, "frames": n} for (truth, label), n in sorted(self.said.items())]
+        told = {"measured": self.measured.plain(), "segments": self.segments.plain()}
+        return {"accuracy": self.accuracy, **told, "said": said}
 
 
 def ratio(part: float, whole: float) -> float | None:
@@ -86,10 +133,11 @@ def ratio(part: float, whole: float) -> float | None:
 def match(
     windows: Sequence[tuple[float, float]], told_s: Iterable[float]
 ) -> tuple[dict[int, float], list[int], list[float]]:
-    """Pair each time with at most one window that holds it, as many pairs as there can be.
+    """Pair each time with at most one window that holds it, and each window with at most one time: as many pairs as
+    there can be.
 
-    Returns the time told for each matched window, the windows left over, and the times left over. Of the windows that
-    are open the one that closes first is taken: the greedy choice, which is optimal for intervals.
+    Returns the time told for each matched window (by its index), the windows left over, and the times left over. Of
+    the open windows the one that closes first is taken: greedy, and optimal for intervals.
     """
     matched: dict[int, float] = {}
     false: list[float] = []

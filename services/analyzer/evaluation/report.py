@@ -1,5 +1,6 @@
-"""What `rapt evaluate` says: a table for each metric, a summary, or one JSON object."""
+"""What `rapt evaluate` says: a table for each metric and a summary, or one JSON object."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,15 +8,20 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from services.analyzer.domain.session import ANALYZER_VERSION
 from services.analyzer.evaluation import score as score_
-from services.analyzer.evaluation.figures import Delays, Labels, Share, Tally
+from services.analyzer.evaluation.figures import Delays, Labels, Tally
 from services.analyzer.evaluation.run import Judged
 from services.analyzer.evaluation.score import Score
 
-ALL = "all"
+ALL = "all clips"
+# Mouths that move are where blinks are counted that are none.
+_MOUTHS = ("talking", "yawn", "laughing", "singing")
+
+Cells = dict[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,70 +40,82 @@ def rows(judged: Sequence[Judged]) -> list[Row]:
     return each + [Row(ALL, fps, reduce(add, (row.score for row in each if row.fps == fps))) for fps in rates]
 
 
-def tables(judged: Sequence[Judged]) -> Iterator[Table]:
-    """One for each metric that any clip says something about, then the summary."""
-    everything = rows(judged)
-    for name, columns in _METRICS.items():
-        told = [(row, columns(row.score)) for row in everything]
-        told = [(row, cells) for row, cells in told if cells is not None]
-        if not told:
-            continue
-        table = Table("clip", "fps", title=name, title_justify="left", title_style="bold")
-        for head in told[0][1] or {}:
-            table.add_column(head, justify="left" if head in ("when", "why", "said instead") else "right")
-        for row, cells in told:
-            table.add_row(row.clip, f"{row.fps:g}", *(cells or {}).values(), style="bold" if row.clip == ALL else None)
-        yield table
-    yield summary([row for row in everything if row.clip == ALL])
-
-
-def summary(totals: Sequence[Row]) -> Table:
-    """Each figure by rate."""
-    table = Table("figure", title="All clips", title_justify="left", title_style="bold")
-    for row in totals:
-        table.add_column(f"{row.fps:g} fps", justify="right")
-    figures = [headline(row.score) for row in totals]
-    for name in figures[0] if figures else ():
-        table.add_row(name, *(_number(each[name]) for each in figures))
-    return table
-
-
 def headline(score: Score) -> dict[str, float | None]:
     """The figures that goals and floors are about; None where no clip says anything."""
-    quiet = {"talking", "yawn", "laughing", "singing"}
     return {
         "blink F1": score.blinks.f1,
         "blink precision": score.blinks.precision,
         "blink recall": score.blinks.recall,
-        "blinks false while talking or yawning": sum(n for kind, n in score.false_blinks.items() if kind in quiet),
+        "false blinks while the mouth moves": sum(score.false_blinks[kind] for kind in _MOUTHS),
         "yawn F1": score.yawns.f1,
         "long closures found": score.closures.recall,
-        "long closures false": score.closures.false,
-        "long closure delay, longest (s)": score.closure_delay.longest_s,
-        "yaw MAE (°)": score.yaw_error_deg.value,
-        "pitch MAE (°)": score.pitch_error_deg.value,
-        "roll MAE (°)": score.roll_error_deg.value,
+        "long closures, false": score.closures.false,
+        "long closure, longest delay, s": score.closure_delay.longest_s,
+        "yaw MAE, °": score.yaw_error_deg.value,
+        "pitch MAE, °": score.pitch_error_deg.value,
+        "roll MAE, °": score.roll_error_deg.value,
         "frames with a pose": score.pose_measured.value,
         "gaze accuracy": score.gaze.accuracy,
-        "gaze measured": score.gaze.measured.value,
+        "frames with a gaze": score.gaze.measured.value,
         "expression accuracy": score.expression.accuracy,
-        "expression measured": score.expression.measured.value,
-        "leaving delay, longest (s)": score.left.longest_s,
-        "return delay, longest (s)": score.returned.longest_s,
-        "hands F1": score.hands.f1,
-        "hand raised delay, longest (s)": score.hand_raised.longest_s,
-        "hand lowered delay, longest (s)": score.hand_lowered.longest_s,
-        "PERCLOS error, mean": score.perclos_error.value,
+        "frames with an expression": score.expression.measured.value,
+        "left, longest delay, s": score.left.longest_s,
+        "returned, longest delay, s": score.returned.longest_s,
+        "raised hand F1": score.hands.f1,
+        "hand raised, longest delay, s": score.hand_raised.longest_s,
+        "hand lowered, longest delay, s": score.hand_lowered.longest_s,
+        "PERCLOS, largest error": score.perclos_error,
         "frames refused": score.refused.value,
     }
 
 
+def tables(judged: Sequence[Judged]) -> Iterator[Table]:
+    """One for each metric that some clip says something about, one that compares the rates, then the summary."""
+    everything = rows(judged)
+    for name, cells_of in _METRICS.items():
+        told = [(row, cells) for row in everything if (cells := cells_of(row.score)) is not None]
+        if told:
+            table = _table(name, "clip", "fps", *told[0][1])
+            for row, cells in told:
+                style = "bold" if row.clip == ALL else None
+                table.add_row(row.clip, f"{row.fps:g}", *cells.values(), style=style)
+            yield table
+    yield _across(judged)
+    totals = [row for row in everything if row.clip == ALL]
+    table = _table("Summary", "all clips", *(f"{row.fps:g} fps" for row in totals))
+    figures = [headline(row.score) for row in totals]
+    for name in figures[0]:
+        table.add_row(name, *(number(each[name]) for each in figures))
+    yield table
+
+
+def _across(judged: Sequence[Judged]) -> Table:
+    """Do the rates tell the same?"""
+    by_clip = _by_clip(judged)
+    rates = [f"{one.fps:g}" for one in next(iter(by_clip.values()))]
+    blinks, perclos = f"blinks at {' / '.join(rates)}", f"PERCLOS at {' / '.join(rates)}"
+    table = _table("Across the rates", "clip", blinks, "truth", perclos, "truth", "apart")
+    for ones in by_clip.values():
+        scores = [one.score for one in ones if one.error is None]
+        if scores:
+            told = " / ".join(str(score.blinks.told) for score in scores)
+            shares = " / ".join(number(score.perclos[0]) if score.perclos else "–" for score in scores)
+            true = [score.perclos_truth[0] for score in scores if score.perclos_truth]
+            apart = number(_apart(scores))
+            table.add_row(
+                ones[0].clip.name, told, str(scores[0].blinks.truth), shares, number(true[0] if true else None), apart
+            )
+    return table
+
+
+def _apart(scores: Sequence[Score]) -> float | None:
+    """Between the largest and the smallest PERCLOS of one clip at its rates."""
+    shares = [share for score in scores for share in score.perclos]
+    return max(shares) - min(shares) if shares else None
+
+
 def as_object(judged: Sequence[Judged]) -> dict[str, Any]:
     """All of it, for `--json`."""
-    everything = rows(judged)
-    by_clip: dict[str, list[Judged]] = {}
-    for one in judged:
-        by_clip.setdefault(str(one.clip.path), []).append(one)
     return {
         "analyzer_version": ANALYZER_VERSION,
         "tolerances_s": {
@@ -107,168 +125,124 @@ def as_object(judged: Sequence[Judged]) -> dict[str, Any]:
             "hand": score_.HAND_TOLERANCE_S,
             "held_margin": score_.HELD_MARGIN_S,
             "rest_margin": score_.REST_MARGIN_S,
+            "absent_margin": score_.ABSENT_MARGIN_S,
         },
         "clips": [
             {
                 "clip": path,
-                "unknown_events": ones[0].clip.truth.unknown_kinds,
-                "errors": sorted({one.error for one in ones if one.error is not None}),
-                "rates": [{"fps": one.fps, **_figures(one.score)} for one in ones if one.error is None],
+                "other_events": ones[0].clip.truth.other_kinds,
+                "error": next((one.error for one in ones if one.error is not None), None),
+                "perclos_apart": _apart([one.score for one in ones]),
+                "rates": [{"fps": one.fps, **one.score.plain()} for one in ones if one.error is None],
             }
-            for path, ones in by_clip.items()
+            for path, ones in _by_clip(judged).items()
         ],
-        "summary": [{"fps": row.fps, **_figures(row.score)} for row in everything if row.clip == ALL],
+        "summary": [{"fps": row.fps, **row.score.plain()} for row in rows(judged) if row.clip == ALL],
     }
 
 
-def _figures(score: Score) -> dict[str, Any]:
-    def tally(it: Tally) -> dict[str, Any]:
-        counts = {"hits": it.hits, "missed": it.missed, "false": it.false}
-        return {**counts, "precision": it.precision, "recall": it.recall, "f1": it.f1}
-
-    def delays(it: Delays) -> dict[str, Any]:
-        return {"delays_s": it.delays_s, "mean_s": it.mean_s, "longest_s": it.longest_s, "missed": it.missed}
-
-    def labels(it: Labels) -> dict[str, Any]:
-        said = [{"truth": truth, "said": label, "frames": n} for (truth, label), n in sorted(it.said.items())]
-        segments = {"right": it.segments.part, "of": it.segments.whole}
-        return {"accuracy": it.accuracy, "measured": it.measured.value, "segments": segments, "said": said}
-
-    def mean(it: Share) -> dict[str, Any]:
-        return {"mae": it.value, "frames": it.whole}
-
-    return {
-        "frames": score.frames,
-        "blinks": {**tally(score.blinks), "shown": score.blinks_shown.part, "false_during": score.false_blinks},
-        "yawns": {**tally(score.yawns), "false_during": score.false_yawns},
-        "long_closures": {**tally(score.closures), "onset_delay": delays(score.closure_delay)},
-        "yaw_deg": mean(score.yaw_error_deg),
-        "pitch_deg": mean(score.pitch_error_deg),
-        "roll_deg": mean(score.roll_error_deg),
-        "pose_measured": score.pose_measured.value,
-        "gaze": labels(score.gaze),
-        "expression": labels(score.expression),
-        "presence": {"left": delays(score.left), "returned": delays(score.returned)},
-        "hand": {**tally(score.hands), "raised": delays(score.hand_raised), "lowered": delays(score.hand_lowered)},
-        "perclos": {"at_end": score.perclos, "truth": score.perclos_truth, "error": score.perclos_error.value},
-        "refused": {"share": score.refused.value, "reasons": score.reasons},
-    }
+def _by_clip(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
+    grouped: dict[str, list[Judged]] = {}
+    for one in judged:
+        grouped.setdefault(str(one.clip.path), []).append(one)
+    return grouped
 
 
-Cells = dict[str, str] | None
-
-
-def _tally(tally: Tally, when: Counter[str], **more: str) -> Cells:
-    if not tally.hits + tally.missed + tally.false:
+def _tally(tally: Tally, **more: str) -> Cells:
+    """None when nothing happened and nothing was told."""
+    if not tally.truth + tally.told:
         return None
     return {
-        "truth": str(tally.hits + tally.missed),
-        **more,
+        "truth": str(tally.truth),
         "hits": str(tally.hits),
         "missed": str(tally.missed),
         "false": str(tally.false),
-        "precision": _number(tally.precision),
-        "recall": _number(tally.recall),
-        "F1": _number(tally.f1),
-        "when": _counts(when),
+        "precision": number(tally.precision),
+        "recall": number(tally.recall),
+        "F1": number(tally.f1),
+        **more,
     }
-
-
-def _blinks(score: Score) -> Cells:
-    return _tally(score.blinks, score.false_blinks, shown=f"{score.blinks_shown.part:.0f}")
-
-
-def _yawns(score: Score) -> Cells:
-    return _tally(score.yawns, score.false_yawns)
-
-
-def _closures(score: Score) -> Cells:
-    cells = _tally(score.closures, Counter())
-    if cells is None:
-        return None
-    cells.pop("when")
-    return {**cells, **_delay("delay", score.closure_delay)}
 
 
 def _head(score: Score) -> Cells:
     if not score.pose_measured.whole:
         return None
     return {
-        "yaw MAE °": _number(score.yaw_error_deg.value),
-        "pitch MAE °": _number(score.pitch_error_deg.value),
-        "roll MAE °": _number(score.roll_error_deg.value),
-        "frames": f"{score.pose_measured.whole:.0f}",
-        "measured": _number(score.pose_measured.value),
+        "yaw MAE °": number(score.yaw_error_deg.value),
+        "pitch MAE °": number(score.pitch_error_deg.value),
+        "roll MAE °": number(score.roll_error_deg.value),
+        "frames": str(score.pose_measured.whole),
+        "measured": number(score.pose_measured.value),
     }
 
 
 def _labels(labels: Labels) -> Cells:
     if not labels.measured.whole:
         return None
-    wrong = Counter({f"{truth}→{said}": n for (truth, said), n in labels.said.items() if truth != said})
     return {
-        "accuracy": _number(labels.accuracy),
-        "frames": f"{labels.measured.whole:.0f}",
-        "measured": _number(labels.measured.value),
-        "segments right": f"{labels.segments.part:.0f}/{labels.segments.whole:.0f}",
-        "said instead": _counts(wrong).replace("gaze_", ""),
+        "accuracy": number(labels.accuracy),
+        "frames": str(labels.measured.whole),
+        "measured": number(labels.measured.value),
+        "segments right": f"{labels.segments.part}/{labels.segments.whole}",
+        "said instead": _counts(labels.wrong).replace("gaze_", ""),
     }
 
 
 def _presence(score: Score) -> Cells:
-    if score.left == Delays() and score.returned == Delays():
+    if Delays() == score.left == score.returned:
         return None
-    return {**_delay("left", score.left), **_delay("returned", score.returned)}
-
-
-def _hands(score: Score) -> Cells:
-    cells = _tally(score.hands, Counter())
-    if cells is None:
-        return None
-    cells.pop("when")
-    return {**cells, **_delay("raised", score.hand_raised), **_delay("lowered", score.hand_lowered)}
+    return {"left after s": _delay(score.left), "returned after s": _delay(score.returned)}
 
 
 def _perclos(score: Score) -> Cells:
     if not score.perclos:
         return None
-    one = len(score.perclos) == 1
-    return {
-        "at the end": _number(score.perclos[0]) if one else "",
-        "truth": _number(score.perclos_truth[0]) if one else "",
-        "error": _number(score.perclos_error.value),
-    }
+    said, true = (number(shares[0]) if len(shares) == 1 else "" for shares in (score.perclos, score.perclos_truth))
+    return {"at the end": said, "truth": true, "error": number(score.perclos_error)}
 
 
 def _refused(score: Score) -> Cells:
-    if not score.frames:
-        return None
-    return {"frames": str(score.frames), "share": _number(score.refused.value), "why": _counts(score.reasons)}
+    share = number(score.refused.value)
+    return {"frames": str(score.refused.whole), "refused": share, "why": _counts(score.refused_why)}
 
 
 _METRICS: dict[str, Callable[[Score], Cells]] = {
-    "Blinks": _blinks,
-    "Yawns": _yawns,
-    "Closures of a second and longer": _closures,
+    "Blinks": lambda s: _tally(s.blinks, shown=str(s.blinks_shown), **{"false during": _counts(s.false_blinks)}),
+    "Yawns": lambda s: _tally(s.yawns, **{"false during": _counts(s.false_yawns)}),
+    "Closures of a second and longer": lambda s: _tally(s.closures, **{"told after s": _delay(s.closure_delay)}),
     "Head": _head,
-    "Gaze, while held": lambda score: _labels(score.gaze),
-    "Expression, while held": lambda score: _labels(score.expression),
-    "Presence (s)": _presence,
-    "Hand raised": _hands,
+    "Gaze, while held": lambda s: _labels(s.gaze),
+    "Expression, while held": lambda s: _labels(s.expression),
+    "Presence": _presence,
+    "Raised hands": lambda s: _tally(
+        s.hands, **{"raised after s": _delay(s.hand_raised), "lowered after s": _delay(s.hand_lowered)}
+    ),
     "PERCLOS": _perclos,
     "Refused, while somebody is there": _refused,
 }
+_TEXT = ("clip", "all clips", "false during", "said instead", "why")
 
 
-def _delay(name: str, delays: Delays) -> dict[str, str]:
-    cells = {f"{name} mean s": _number(delays.mean_s), f"{name} longest s": _number(delays.longest_s)}
-    return {**cells, f"{name} never": str(delays.missed)}
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, justify="left" if column in _TEXT else "right", no_wrap=column != "why")
+    return table
 
 
-def _number(value: float | None) -> str:
+def _delay(delays: Delays) -> str:
+    """Mean, and the longest where there are several."""
+    told = number(delays.mean_s)
+    if len(delays.delays_s) > 1:
+        told += f" (at most {number(max(delays.delays_s))})"
+    return told + (f", {delays.never} never" if delays.never else "")
+
+
+def number(value: float | None) -> str:
+    """Three decimals at most."""
     if value is None:
         return "–"
-    return str(value) if isinstance(value, int) else f"{value:.3f}".rstrip("0").rstrip(".")
+    return f"{value:.3f}".rstrip("0").rstrip(".") if math.isfinite(value) else "never"
 
 
 def _counts(counts: Counter[str]) -> str:

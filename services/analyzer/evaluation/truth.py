@@ -20,6 +20,7 @@ from schemas.base import wrong_fields
 CLOSED = 0.8  # of the way from open to shut: P80
 BLINK_AT_MOST_S = 0.5
 LONG_CLOSURE_S = 1.0
+PERCLOS_WINDOW_S = 60.0
 
 _NAMES = {
     "blink": "blink blinks",
@@ -84,7 +85,7 @@ class Truth:
         return tuple(span for span in self.spans if span.kind in kinds)
 
     @property
-    def unknown_kinds(self) -> list[str]:
+    def other_kinds(self) -> list[str]:
         return sorted({span.kind for span in self.spans} - set(_NAMES))
 
     def at(self, at_s: float, within_s: float = 0.05) -> Moment | None:
@@ -97,6 +98,24 @@ class Truth:
     def absent(self, at_s: float, margin_s: float = 0.0) -> bool:
         """Nobody is there, or somebody is just coming or going."""
         return any(span.overlaps(at_s - margin_s, at_s + margin_s) for span in self.of("absent"))
+
+    def perclos(self, until_s: float) -> float | None:
+        """Share of the last 60 s with somebody there in which the lids were 80 % down; None where nobody was.
+
+        From the lids' coefficients, linear between frames; from the events where there are none.
+        """
+        if any(moment.closed is not None for moment in self.moments):
+            moments = [moment for moment in self.moments if moment.at_s <= until_s]
+        else:
+            shut, times = self.of("blink", "closure"), range(round(until_s * 100) + 1)
+            lids = [any(span.overlaps(number / 100, number / 100) for span in shut) for number in times]
+            moments = [Moment(number / 100, closed=float(down)) for number, down in zip(times, lids, strict=True)]
+        whole_s = closed_s = 0.0
+        for before, after in reversed(list(pairwise(moments))):
+            if whole_s < PERCLOS_WINDOW_S and not self.absent(after.at_s):
+                whole_s += after.at_s - before.at_s
+                closed_s += _closed_s(before, after)
+        return closed_s / whole_s if whole_s else None
 
 
 def kind_of(name: str) -> str:
@@ -131,6 +150,14 @@ def _shut(moments: tuple[Moment, ...]) -> Iterator[tuple[float, float]]:
         if since_s is not None and (following.closed is None or following.closed < CLOSED):
             yield since_s, moment.at_s
             since_s = None
+
+
+def _closed_s(before: Moment, after: Moment) -> float:
+    """For how long between two frames the lids were down."""
+    lasts_s, a, b = after.at_s - before.at_s, before.closed or 0.0, after.closed or 0.0
+    if (a >= CLOSED) == (b >= CLOSED):
+        return lasts_s if a >= CLOSED else 0.0
+    return lasts_s * (max(a, b) - CLOSED) / abs(b - a)
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
