@@ -35,7 +35,9 @@ class Predictors:
             logger.error("a window is not predicted", session_id=session_id, model=predictor.name, error=str(error))
         window = concluded.window
         names = FEATURES if emotion else BEHAVIOUR
-        score = guess.change_score if guess and guess.change_score is not None else concluded.change_score
+        score = concluded.change_score
+        if guess is not None and guess.change_score is not None:
+            score = round(guess.change_score, 4)
         prediction = Prediction(
             session_id=session_id,
             window=window.index,
