@@ -16,7 +16,15 @@ from schemas.base import Contract, wrong_fields
 from schemas.events import FrameMetrics, Prediction, RecordingEvent, Signal, StatusChanged
 from services.runtime.deadletters import Malformed
 from services.runtime.store import Document
-from services.runtime.store.collections import METRICS, PREDICTIONS, SIGNALS, STATUS
+from services.runtime.store.collections import (
+    ACTIVE_PREDICTIONS,
+    CHANGE_SCORES,
+    FEATURES,
+    METRICS,
+    PREDICTIONS,
+    SIGNALS,
+    STATUS,
+)
 
 Event = TypeVar("Event", bound=Contract)
 
@@ -38,28 +46,48 @@ class Merge:
     event: RecordingEvent
 
 
-Write = Put | Merge
+Writes = tuple[Put | Merge, ...]
 
 
-def parse(topic: str, value: bytes) -> Write:
+def parse(topic: str, value: bytes, logged_at_ms: int) -> Writes:
     """What a record asks the store to do. Raises `Malformed` naming the fields that are wrong."""
     read = _READERS.get(topic)
     if read is None:
         raise Malformed(f"records of topic {topic!r} have no place in the store")
     try:
-        return read(value)
+        return read(value, logged_at_ms)
     except ValidationError as error:
         raise Malformed(wrong_fields(error)) from None
 
 
-def _put(model: type[Event], collection: str, key: Callable[[Event], str]) -> Callable[[bytes], Write]:
-    def read(value: bytes) -> Write:
+def _put(model: type[Event], collection: str, key: Callable[[Event], str]) -> Callable[[bytes, int], Writes]:
+    def read(value: bytes, _: int) -> Writes:
         event = model.decode(value)
-        # Through JSON once more: there a value that is not a finite number is null.
-        fields: dict[str, Any] = from_json(event.encode())
-        return Put(collection, {"_id": key(event), **fields})
+        return (Put(collection, {"_id": key(event), **_fields(event)}),)
 
     return read
+
+
+def _prediction(value: bytes, logged_at_ms: int) -> Writes:
+    """A window's features, its change score and the prediction go different ways; what is active is gone in an hour,
+    counted from the log's clock: the windows' own times are the cameras'."""
+    event = Prediction.decode(value)
+    fields = _fields(event)
+    window = {"_id": f"{event.session_id}:{event.window}"}
+    window |= {name: fields[name] for name in ("session_id", "window", "from_ms", "to_ms")}
+    features: dict[str, float | None] = fields.pop("features")
+    return (
+        Put(FEATURES.name, {**window, "names": list(features), "values": list(features.values())}),
+        Put(CHANGE_SCORES.name, {**window, "change_score": fields["change_score"], "model": event.model}),
+        Put(PREDICTIONS.name, {**window, **fields}),
+        Put(ACTIVE_PREDICTIONS.name, {**window, **fields, "predicted_at_ms": logged_at_ms}),
+    )
+
+
+def _fields(event: Contract) -> dict[str, Any]:
+    # Through JSON once more: there a value that is not a finite number is null.
+    fields: dict[str, Any] = from_json(event.encode())
+    return fields
 
 
 def _metrics_key(event: FrameMetrics) -> str:
@@ -70,18 +98,14 @@ def _status_key(event: StatusChanged) -> str:
     return f"{event.session_id}:{event.seq}"
 
 
-def _prediction_key(event: Prediction) -> str:
-    return f"{event.session_id}:{event.window}"
-
-
 def _signal_key(event: Signal) -> str:
     return f"{event.session_id}:{event.kind}:{event.sampled_at_ms}"
 
 
-_READERS: Mapping[str, Callable[[bytes], Write]] = {
+_READERS: Mapping[str, Callable[[bytes, int], Writes]] = {
     topics.METRICS.name: _put(FrameMetrics, METRICS.name, _metrics_key),
     topics.STATUS.name: _put(StatusChanged, STATUS.name, _status_key),
-    topics.PREDICTIONS.name: _put(Prediction, PREDICTIONS.name, _prediction_key),
+    topics.PREDICTIONS.name: _prediction,
     topics.SIGNALS.name: _put(Signal, SIGNALS.name, _signal_key),
-    topics.RECORDINGS.name: lambda value: Merge(RecordingEvent.decode(value)),
+    topics.RECORDINGS.name: lambda value, _: (Merge(RecordingEvent.decode(value)),),
 }

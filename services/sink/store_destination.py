@@ -9,7 +9,7 @@ from services.runtime.metrics import Metrics
 from services.runtime.store import Conflict, Document, Store, StoreUnavailable
 from services.runtime.store.collections import RECORDINGS
 from services.sink.destination import DestinationDown
-from services.sink.documents import TOPICS, Put, Write, parse
+from services.sink.documents import TOPICS, Put, Writes, parse
 from services.sink.recordings import merge
 
 
@@ -23,17 +23,17 @@ class StoreDestination:
         self._store = store
         self._metrics = metrics
 
-    def parse(self, record: Record) -> Write:
-        return parse(record.topic, record.value)
+    def parse(self, record: Record) -> Writes:
+        return parse(record.topic, record.value, record.timestamp_ms)
 
-    async def write(self, items: Sequence[Write]) -> None:
+    async def write(self, items: Sequence[Writes]) -> None:
         puts: defaultdict[str, list[Document]] = defaultdict(list)
         events: defaultdict[str, list[RecordingEvent]] = defaultdict(list)
-        for item in items:
-            if isinstance(item, Put):
-                puts[item.collection].append(item.document)
+        for each in (write for writes in items for write in writes):
+            if isinstance(each, Put):
+                puts[each.collection].append(each.document)
             else:
-                events[item.event.recording_id].append(item.event)
+                events[each.event.recording_id].append(each.event)
         try:
             for collection, documents in puts.items():
                 await self._store.upsert_many(collection, documents)

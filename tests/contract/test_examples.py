@@ -33,21 +33,35 @@ def stored(schema: str) -> bytes:
     [
         (topics.METRICS, "s-7f3a:17"),
         (topics.STATUS, "s-7f3a:17"),
-        (topics.PREDICTIONS, "s-7f3a:0"),
         (topics.SIGNALS, "s-7f3a:heart_rate:1760000001000"),
     ],
     ids=lambda value: value.name if isinstance(value, topics.Topic) else "",
 )
 def test_the_sink_stores_the_example_under_its_natural_key(topic: topics.Topic, key: str) -> None:
-    written = parse(topic.name, stored(topic.schema))
+    (written,) = parse(topic.name, stored(topic.schema), 0)
     assert isinstance(written, Put)
     assert written.document["_id"] == key
     assert topic.model is not None
     assert topic.model.model_validate({**written.document, "_id": None}, strict=False, extra="ignore") == topic.example
 
 
+def test_the_sink_stores_the_predictions_example_and_its_features_apart() -> None:
+    documents = {
+        each.collection: each.document
+        for each in parse(topics.PREDICTIONS.name, stored(topics.PREDICTIONS.schema), 0)
+        if isinstance(each, Put)
+    }
+    assert {document["_id"] for document in documents.values()} == {"s-7f3a:0"}
+    kept = dict(zip(documents["features"]["names"], documents["features"]["values"], strict=True))
+    again = events.Prediction.model_validate(
+        {**documents["predictions"], "features": kept, "_id": None}, strict=False, extra="ignore"
+    )
+    assert again == examples.PREDICTION
+
+
 def test_the_sink_reads_the_recordings_example() -> None:
-    assert parse(topics.RECORDINGS.name, stored(topics.RECORDINGS.schema)) == Merge(examples.RECORDING)
+    written = parse(topics.RECORDINGS.name, stored(topics.RECORDINGS.schema), 0)
+    assert written == (Merge(examples.RECORDING),)
 
 
 def test_the_edge_shows_the_metrics_example_as_the_wire_says() -> None:

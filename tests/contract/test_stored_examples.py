@@ -35,6 +35,15 @@ def test_a_stored_example_reads_as_what_was_written(schema: str) -> None:
     assert READERS[schema].decode(path.read_bytes()) == EXAMPLES[schema]
 
 
+def test_a_prediction_written_before_there_were_features_reads() -> None:
+    value = (
+        b'{"session_id":"s-7f3a","window":0,"from_ms":1760000000000,"to_ms":1760000005000,"change_score":0.12,'
+        b'"cluster_id":3,"probe":"HH","emotion":"Happy","color":"#eecdac","model":"centroids-1"}'
+    )
+    then = {"features": {}, "arousal": None, "valence": None}
+    assert READERS["predictions.v1"].decode(value) == examples.PREDICTION.model_copy(update=then)
+
+
 if __name__ == "__main__":
     for schema, example in EXAMPLES.items():
         path = STORED / f"{schema}.json"

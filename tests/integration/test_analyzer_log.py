@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from schemas.events import FrameMetrics, SessionTotals, StatusChanged
+from schemas.events import FrameMetrics, Prediction, SessionTotals, StatusChanged
 from schemas.frames import FrameHeaders
 from schemas.sessions import Consent, EndReason, SessionEnd, SessionStart
-from schemas.topics import ANALYZER_STATE, DEAD_LETTERS, FRAMES, METRICS, PREVIEWS, STATUS, Topic
+from schemas.topics import ANALYZER_STATE, DEAD_LETTERS, FRAMES, METRICS, PREDICTIONS, PREVIEWS, STATUS, Topic
 from services.analyzer.app import Analyzer, build_app
 from services.analyzer.domain.faces import Region
 from services.analyzer.vision.port import FaceVision, Picture
@@ -84,6 +84,13 @@ class Reader:
         found = [StatusChanged.decode(record.value) for record in self.on(STATUS) if record.key == session_id]
         return next((status.totals for status in reversed(found) if status.totals), None)
 
+    def predictions(self) -> dict[int, set[bytes]]:
+        """What was ever written of each window."""
+        found: dict[int, set[bytes]] = {}
+        for record in self.on(PREDICTIONS):
+            found.setdefault(Prediction.decode(record.value).window, set()).add(record.value)
+        return found
+
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(20), self._more:
             await self._more.wait_for(condition)
@@ -129,7 +136,7 @@ async def log(tmp_path: Path) -> AsyncIterator[LocalLog]:
 @pytest.fixture
 async def reader(log: LocalLog) -> AsyncIterator[Reader]:
     reader = Reader()
-    consumer = log.consumer([METRICS, STATUS, PREVIEWS, DEAD_LETTERS], reader, group=None)
+    consumer = log.consumer([METRICS, STATUS, PREDICTIONS, PREVIEWS, DEAD_LETTERS], reader, group=None)
     await consumer.start()
     yield reader
     await consumer.stop()
@@ -197,6 +204,8 @@ async def test_a_session_from_start_to_end(log: LocalLog, reader: Reader) -> Non
     assert sorted(reader.metrics()) == list(range(1, 121))
     assert len(reader.on(METRICS)) == 120
     assert len(reader.on(PREVIEWS)) == 12
+    await reader.until(lambda: len(reader.on(PREDICTIONS)) == 2)
+    assert sorted(reader.predictions()) == [0, 1]
     assert counters.registry.get_sample_value("rapt_frames_analyzed_total") == 120
 
 
@@ -226,6 +235,8 @@ async def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(
     blinks = [metrics[seq].blink_count for seq in sorted(metrics)]
     assert blinks == sorted(blinks)
     assert blinks[-1] == 4
+    await reader.until(lambda: len(reader.predictions()) == 2)
+    assert [len(values) for values in reader.predictions().values()] == [1, 1]
 
 
 async def test_stopped_and_started_again_nothing_is_analyzed_twice(log: LocalLog, reader: Reader) -> None:

@@ -14,33 +14,61 @@ from services.runtime.store.collections import BY_NAME
 from services.sink.documents import TOPICS, Merge, Put, parse
 from services.sink.recordings import merge
 
+LOGGED_AT_MS = 1_760_000_005_040
+
 
 @pytest.mark.parametrize(
     ("topic", "collection", "key"),
     [
         (topics.METRICS, "metrics", "s-7f3a:17"),
         (topics.STATUS, "status", "s-7f3a:17"),
-        (topics.PREDICTIONS, "predictions", "s-7f3a:0"),
         (topics.SIGNALS, "signals", "s-7f3a:heart_rate:1760000001000"),
     ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_an_event_is_a_document_under_its_natural_key(topic: topics.Topic, collection: str, key: str) -> None:
     assert not isinstance(topic.example, bytes)
-    write = parse(topic.name, topic.example.encode())
-    assert write == Put(collection, {"_id": key, **topic.example.model_dump(mode="json")})
+    written = parse(topic.name, topic.example.encode(), LOGGED_AT_MS)
+    assert written == (Put(collection, {"_id": key, **topic.example.model_dump(mode="json")}),)
     fields = {field for index in BY_NAME[collection].indexes for field in index.fields}
     assert fields <= topic.example.model_dump().keys()
 
 
+def test_a_prediction_is_four_documents_under_one_key() -> None:
+    written = parse("predictions", examples.PREDICTION.encode(), LOGGED_AT_MS)
+    documents = {each.collection: each.document for each in written if isinstance(each, Put)}
+    window = {"_id": "s-7f3a:0", "session_id": "s-7f3a", "window": 0, "from_ms": 1_760_000_000_000}
+    window["to_ms"] = 1_760_000_005_000
+    said = {name: value for name, value in examples.PREDICTION.model_dump(mode="json").items() if name != "features"}
+    features = examples.PREDICTION.features
+    assert documents == {
+        "features": {**window, "names": list(features), "values": list(features.values())},
+        "change_scores": {**window, "change_score": 0.12, "model": "centroids-1"},
+        "predictions": {"_id": "s-7f3a:0", **said},
+        "active_predictions": {"_id": "s-7f3a:0", **said, "predicted_at_ms": LOGGED_AT_MS},
+    }
+    for name, document in documents.items():
+        collection = BY_NAME[name]
+        assert {field for index in collection.indexes for field in index.fields} <= document.keys()
+        assert collection.expires_from is None or collection.expires_from in document
+
+
+def test_a_prediction_without_emotions_brings_none_into_the_store() -> None:
+    silent = {"arousal", "valence", "probe", "emotion", "color"}
+    event = examples.PREDICTION.model_copy(update=dict.fromkeys(silent))
+    for each in parse("predictions", event.encode(), LOGGED_AT_MS):
+        assert isinstance(each, Put)
+        assert not silent & each.document.keys()
+
+
 def test_a_recordings_event_is_merged() -> None:
-    assert parse(topics.RECORDINGS.name, examples.RECORDING.encode()) == Merge(examples.RECORDING)
+    assert parse(topics.RECORDINGS.name, examples.RECORDING.encode(), LOGGED_AT_MS) == (Merge(examples.RECORDING),)
 
 
 def test_every_topic_of_the_sink_has_a_reader() -> None:
     for topic in TOPICS:
         assert not isinstance(topic.example, bytes)
-        assert parse(topic.name, topic.example.encode())
+        assert parse(topic.name, topic.example.encode(), LOGGED_AT_MS)
 
 
 @pytest.mark.parametrize(
@@ -57,18 +85,18 @@ def test_every_topic_of_the_sink_has_a_reader() -> None:
 )
 def test_a_malformed_record_says_what_is_wrong(topic: str, value: bytes, reason: str) -> None:
     with pytest.raises(Malformed) as caught:
-        parse(topic, value)
+        parse(topic, value, LOGGED_AT_MS)
     assert reason in str(caught.value)
 
 
 def test_fields_of_a_newer_producer_are_left_out() -> None:
     value = json.dumps({**examples.SIGNAL.model_dump(), "mood": "good"}).encode()
-    assert parse("signals", value) == parse("signals", examples.SIGNAL.encode())
+    assert parse("signals", value, LOGGED_AT_MS) == parse("signals", examples.SIGNAL.encode(), LOGGED_AT_MS)
 
 
 def test_a_number_that_is_none_becomes_null() -> None:
     value = json.dumps({**examples.METRICS.model_dump(mode="json"), "mar": float("nan")}).encode()
-    write = parse("metrics", value)
+    (write,) = parse("metrics", value, LOGGED_AT_MS)
     assert isinstance(write, Put)
     assert write.document["mar"] is None
     json.dumps(write.document, allow_nan=False)

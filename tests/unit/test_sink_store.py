@@ -9,13 +9,13 @@ import pytest
 
 from schemas import examples
 from schemas.events import RecordingEvent
-from schemas.topics import METRICS, RECORDINGS, STATUS, Topic
+from schemas.topics import METRICS, PREDICTIONS, RECORDINGS, STATUS, Topic
 from services.runtime.log import Record
 from services.runtime.metrics import Metrics
 from services.runtime.store import Document, Filter, StoreUnavailable
 from services.runtime.store.sqlite import SqliteStore
 from services.sink.destination import DestinationDown
-from services.sink.documents import Write
+from services.sink.documents import Writes
 from services.sink.store_destination import StoreDestination
 
 
@@ -58,16 +58,16 @@ async def store(tmp_path: Path) -> AsyncIterator[FlakyStore]:
     await store.close()
 
 
-def parsed(topic: Topic, event: Any) -> Write:
+def parsed(topic: Topic, event: Any) -> Writes:
     record = Record(topic.name, 0, 0, "s", event.encode(), {}, 0)
     return StoreDestination(SqliteStore(Path("unused")), Metrics()).parse(record)
 
 
-def metrics_of(seq: int) -> Write:
+def metrics_of(seq: int) -> Writes:
     return parsed(METRICS, examples.METRICS.model_copy(update={"seq": seq}))
 
 
-def recording(kind: str, at_ms: int) -> Write:
+def recording(kind: str, at_ms: int) -> Writes:
     return parsed(RECORDINGS, recording_event(kind, at_ms))
 
 
@@ -94,6 +94,18 @@ async def test_writing_again_changes_nothing(store: FlakyStore) -> None:
     await destination.write(batch)
     await destination.write(batch[:2])
     assert [await store.find(collection) for collection in ("metrics", "recordings")] == before
+
+
+async def test_active_predictions_are_gone_after_an_hour(store: FlakyStore) -> None:
+    logged_at_ms = 1_760_000_005_000
+    record = Record(PREDICTIONS.name, 0, 0, "s-7f3a", examples.PREDICTION.encode(), {}, logged_at_ms)
+    destination = StoreDestination(store, Metrics())
+    await destination.write([destination.parse(record)] * 2)
+    kept = ("features", "change_scores", "predictions")
+    for later_ms, active in ((3_599_999, 1), (3_600_000, 0)):
+        await store.expire(logged_at_ms + later_ms)
+        assert await store.count("active_predictions") == active
+        assert [await store.count(collection) for collection in kept] == [1, 1, 1]
 
 
 async def test_an_absent_store_is_a_destination_down(store: FlakyStore) -> None:

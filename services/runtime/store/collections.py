@@ -28,7 +28,13 @@ SESSIONS = Collection(
 )
 METRICS = Collection("metrics", (Index(("session_id", "captured_at_ms")),))
 STATUS = Collection("status", (Index(("session_id", "changed_at_ms")), Index(("lecture_code", "changed_at_ms"))))
+FEATURES = Collection("features", (Index(("session_id", "window")),))
+CHANGE_SCORES = Collection("change_scores", (Index(("session_id", "window")),))
 PREDICTIONS = Collection("predictions", (Index(("session_id", "window")),))
+# The predictions of the last hour, for whoever shows what goes on now.
+ACTIVE_PREDICTIONS = Collection(
+    "active_predictions", (Index(("session_id", "window")),), lifetime_ms=3_600_000, expires_from="predicted_at_ms"
+)
 SIGNALS = Collection("signals", (Index(("session_id", "sampled_at_ms")),))
 RECORDINGS = Collection(
     "recordings",
@@ -36,5 +42,18 @@ RECORDINGS = Collection(
 )
 JOBS = Collection("jobs", (Index(("session_id",)), Index(("status",))))
 
-COLLECTIONS = (USERS, LECTURES, SESSIONS, METRICS, STATUS, PREDICTIONS, SIGNALS, RECORDINGS, JOBS)
+COLLECTIONS = (
+    USERS,
+    LECTURES,
+    SESSIONS,
+    METRICS,
+    STATUS,
+    FEATURES,
+    CHANGE_SCORES,
+    PREDICTIONS,
+    ACTIVE_PREDICTIONS,
+    SIGNALS,
+    RECORDINGS,
+    JOBS,
+)
 BY_NAME = {collection.name: collection for collection in COLLECTIONS}
