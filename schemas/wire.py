@@ -164,6 +164,7 @@ class LiveSession(Contract):
     live_view: bool
     started_at_ms: EpochMs | None = None
     metrics: FrameMetrics | None = None
+    prediction: Prediction | None = None
 
 
 class Roster(Contract):
@@ -181,3 +182,10 @@ class LiveMetrics(Contract):
     type: Literal["metrics"] = "metrics"
     latency_ms: float
     data: FrameMetrics
+
+
+class LivePrediction(Contract):
+    """Each one of every session of the lecture."""
+
+    type: Literal["prediction"] = "prediction"
+    data: Prediction

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from schemas.events import FrameMetrics
+from schemas.events import FrameMetrics, Prediction
 from schemas.wire import LiveSession, Roster
 from services.ingest import messages
 from services.ingest.socket import Socket
@@ -21,11 +21,12 @@ LOOK_EVERY_S = 2.0
 class _Tile:
     """What is known of one session of a watched lecture."""
 
-    __slots__ = ("document", "metrics", "sent_at_ms")
+    __slots__ = ("document", "metrics", "prediction", "sent_at_ms")
 
     def __init__(self, document: Document) -> None:
         self.document = document
         self.metrics: bytes | None = None
+        self.prediction: Prediction | None = None
         self.sent_at_ms = 0
 
 
@@ -130,6 +131,13 @@ class LiveView:
             tile.sent_at_ms = now_ms
             self._show(session_id, messages.live_metrics(latency_ms, data))
 
+    def prediction(self, session_id: str, prediction: Prediction, message: str) -> None:
+        """`message` is the prediction as it is sent; who comes later gets it with the roster."""
+        tile = self._tile(session_id)
+        if tile is not None:
+            tile.prediction = prediction
+            self._show(session_id, message)
+
     def preview(self, session_id: str, jpeg: bytes) -> None:
         tile = self._tile(session_id)
         if tile is not None and tile.document["consent"].get("live_view") is True:
@@ -159,6 +167,7 @@ class LiveView:
             live_view=document["consent"].get("live_view") is True,
             started_at_ms=document["started_at_ms"],
             metrics=FrameMetrics.decode(tile.metrics) if tile.metrics else None,
+            prediction=tile.prediction,
         )
 
     async def _learn_names(self, student_ids: set[str]) -> None:

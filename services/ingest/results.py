@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from schemas import topics
-from schemas.events import Control, RecordingEvent, StatusChanged
+from schemas.events import Control, Prediction, RecordingEvent, StatusChanged
 from schemas.wire import EngagementStatusUpdate
 from services.ingest import messages
 from services.ingest.live import LiveView
@@ -96,9 +96,17 @@ class Results:
                 stream.totals.set_result(totals)
 
     def _prediction(self, record: Record) -> None:
+        received_at_ms = record.headers.get("received_at_ms")
+        if received_at_ms is not None and self._now_ms() - int(received_at_ms) > self._stale_after_ms:
+            return
         stream = self._streams.get(record.key)
-        if stream is not None and stream.listener is not None:
-            stream.listener.text(messages.prediction(record.value))
+        listener = stream.listener if stream else None
+        if listener is None and not self._live.watches(record.key):
+            return
+        prediction, message = Prediction.decode(record.value), messages.prediction(record.value)
+        if listener is not None:
+            listener.text(message)
+        self._live.prediction(record.key, prediction, message)
 
     def _landmarks(self, record: Record) -> None:
         stream = self._streams.get(record.key)

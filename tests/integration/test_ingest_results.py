@@ -151,6 +151,25 @@ async def test_tiles_get_metrics_a_few_times_a_second_and_pictures_with_consent(
     assert len(instructor.of("metrics")) < 20
 
 
+async def test_the_instructor_sees_the_predictions_of_now(running: Edge) -> None:
+    mine = await running.started(await running.session("s-mine"))
+    first = await watcher(running)
+    await until(lambda: len(first.of("roster")) == 1)
+    late = {"received_at_ms": str(clock.now_ms() - 60_000)}
+    predicted = [examples.PREDICTION.model_copy(update={"session_id": "s-mine", "window": n}) for n in range(3)]
+    await tell(running, PREDICTIONS, "s-mine", predicted[0].encode(), **late)
+    await tell(running, PREDICTIONS, "s-mine", b"not a prediction")
+    await tell(running, PREDICTIONS, "s-mine", predicted[1].encode(), received_at_ms=str(clock.now_ms()))
+    await tell(running, PREDICTIONS, "s-mine", predicted[2].encode())
+    await until(lambda: len(first.of("prediction")) == 2)
+    assert [each["data"] for each in first.of("prediction")] == [json.loads(each.encode()) for each in predicted[1:]]
+    second = await watcher(running)
+    await until(lambda: len(second.of("roster")) == 1)
+    assert second.of("roster")[0]["sessions"][0]["prediction"]["window"] == 2
+    await until(lambda: len(mine.of("prediction")) == 2)
+    assert [each["data"]["window"] for each in mine.of("prediction")] == [1, 2]
+
+
 async def test_only_the_owner_and_an_admin_watch(running: Edge) -> None:
     for user_id, role in (("student", "student"), ("colleague", "instructor")):
         stranger = await running.client(f"/api/lectures/PHYS-101/live?token={running.access(user_id, role)}")  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ def test_the_other_messages_too() -> None:
     assert (
         messages.prediction(examples.PREDICTION.encode()).encode()
         == wire.PredictionMessage(data=examples.PREDICTION).encode()
+        == wire.LivePrediction(data=examples.PREDICTION).encode()
     )
     read: TypeAdapter[wire.ServerMessage] = TypeAdapter(wire.ServerMessage)
     assert read.validate_json(messages.ack(1, 2)) == wire.Ack(seq=1, credit=2)
