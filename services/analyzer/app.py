@@ -12,6 +12,9 @@ from schemas.topics import FRAMES
 from services.analyzer.domain.session import Skills
 from services.analyzer.handlers import FramesHandler
 from services.analyzer.perceive import Vision
+from services.analyzer.predict import Predictors
+from services.analyzer.predictors.onnx import OnnxPredictor
+from services.analyzer.predictors.port import WrongModel
 from services.analyzer.scheduler import Scheduler
 from services.analyzer.turn import Turns
 from services.analyzer.vision.faces import MediaPipeFaces
@@ -43,17 +46,30 @@ def build_app(
 ) -> "Analyzer":
     """`open_faces` and `clock_ms` are for tests; `threads` are as many as there are cores.
 
-    Raises `StartFailed` where MediaPipe is not installed.
+    Raises `StartFailed` where MediaPipe is not installed, or the user's model cannot serve.
     """
     if open_faces is MediaPipeFaces and importlib.util.find_spec("mediapipe") is None:
         raise StartFailed("the analyzer needs MediaPipe, which is not installed; install rapt[analyzer]")
     threads = threads or os.cpu_count() or 1
     load = load_mediapipe if open_faces is MediaPipeFaces else None
-    return Analyzer(settings, log, metrics, Vision(Pool(open_faces, threads)), Skills(), load, clock_ms, threads)
+    predictors = _predictors(settings)
+    skills = Skills(look_back=predictors.emotional.look_back)
+    vision = Vision(Pool(open_faces, threads))
+    return Analyzer(settings, log, metrics, vision, skills, predictors, load, clock_ms, threads)
+
+
+def _predictors(settings: Settings) -> Predictors:
+    if settings.predictor_model is None:
+        return Predictors()
+    try:
+        return Predictors(emotional=OnnxPredictor(settings.predictor_model))
+    except WrongModel as error:
+        raise StartFailed(f"PREDICTOR_MODEL: {error}") from None
 
 
 class Analyzer:
-    """Consumes `frames` in group `analyzer`; publishes metrics, status, landmarks, previews and its own snapshots."""
+    """Consumes `frames` in group `analyzer`; publishes metrics, status, predictions, landmarks, previews and its own
+    snapshots."""
 
     name = "analyzer"
 
@@ -64,6 +80,7 @@ class Analyzer:
         metrics: Metrics,
         vision: Vision,
         skills: Skills,
+        predictors: Predictors,
         load: Callable[[], None] | None,
         clock_ms: Callable[[], int],
         threads: int,
@@ -84,7 +101,7 @@ class Analyzer:
             log,
             metrics,
             self._scheduler,
-            Turns(vision, skills, clock_ms),
+            Turns(vision, skills, clock_ms, predictors),
             self._threads,
             finish=lambda record: self._consumer.finish(record),
             clock_ms=clock_ms,

@@ -15,6 +15,10 @@ from services.analyzer.predictors.onnx import MOST_LOOK_BACK, OnnxPredictor
 from services.analyzer.predictors.port import PredictionFailed, WrongModel
 from tests.support.models import FEATURES as INPUT
 from tests.support.models import PROBABILITIES, Value, chosen, lstm, save
+from tests.support.needs import REPOSITORY
+from tests.support.processes import RaptProcess
+
+HIDE = REPOSITORY / "tests" / "support" / "hide"
 
 
 def window(**changed: float | None) -> Features:
@@ -156,3 +160,23 @@ def test_without_onnxruntime_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(WrongModel, match=r"not installed; install rapt\[onnx\]"):
         OnnxPredictor(lstm(tmp_path / "m.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("content", "hidden", "said"),
+    [
+        (None, "", r".*m\.onnx: there is no such file; wanted an ONNX model"),
+        (b"GIF89a", "", r".*m\.onnx: not an ONNX model that can be loaded: .*"),
+        (b"", "onnxruntime", r"it needs onnxruntime, which is not installed; install rapt\[onnx\]"),
+    ],
+)
+def test_rapt_does_not_start_with_a_model_that_cannot_serve(
+    tmp_path: Path, content: bytes | None, hidden: str, said: str
+) -> None:
+    path = tmp_path / "m.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    environment = {"PREDICTOR_MODEL": str(path), "PYTHONPATH": str(HIDE), "RAPT_HIDE": hidden}
+    process = RaptProcess("up", tmp_path / "data", environment)
+    with pytest.raises(AssertionError, match=rf"ended with 1:\nrapt: PREDICTOR_MODEL: {said}\n$"):
+        process.start()
