@@ -45,7 +45,7 @@ kafka: .venv/ready ## Run one Kafka node on this machine (Java 17 and Maven)
 	$(RUN)/python deploy/kafka/kafka.py $(ARGS)
 
 bench: .venv/ready ## Measure what the README claims, side by side with baselines
-	$(RUN)/python -m bench $(ARGS)
+	$(RUN)/rapt bench $(ARGS)
 
 wheel: .venv/ready page ## Build the wheel, page included, into dist/
 	$(UV) build --wheel

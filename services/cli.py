@@ -199,6 +199,23 @@ def evaluate(
 
 
 @app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", help="Which benches; all without it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the README's claims side by side with their baselines (from a source checkout)."""
+    try:
+        from bench.run import run_benches
+    except ModuleNotFoundError as error:
+        raise StartFailed(
+            f"{error.name} is not here: the benches run from a source checkout, by `make bench`"
+        ) from None
+
+    configure_logging("warning", json=not err.is_terminal)
+    raise typer.Exit(run_benches(names or [], out=out, err=err, as_json=as_json))
+
+
+@app.command()
 def topics(as_json: Json = False) -> None:
     """Create what is missing among the topics and check the rest."""
     from services.runtime.log.topics import ensure_topics

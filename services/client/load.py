@@ -13,7 +13,8 @@ from services.client.tally import percentile
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """All sessions together. `latencies_ms`: capture to the arrival of the frame's metrics."""
+    """All sessions together. `latencies_ms`: capture to the arrival of the frame's metrics; `ack_latencies_ms`: to its
+    acknowledgement; `measured_each`: frames that came back of each session."""
 
     sessions: int
     sent: int
@@ -21,7 +22,9 @@ class LoadReport:
     measured: int
     skipped_captures: int
     late_captures: int
+    measured_each: list[int] = field(repr=False)
     latencies_ms: list[float] = field(repr=False)
+    ack_latencies_ms: list[float] = field(repr=False)
 
     @property
     def p50_ms(self) -> float | None:
@@ -79,7 +82,9 @@ async def load(
         measured=sum(tally.metrics_received for tally in tallies),
         skipped_captures=sum(tally.skipped for tally in tallies),
         late_captures=sum(late),
+        measured_each=[tally.metrics_received for tally in tallies],
         latencies_ms=[latency for tally in tallies for latency in tally.latencies_ms],
+        ack_latencies_ms=[latency for tally in tallies for latency in tally.ack_latencies_ms],
     )
 
 
@@ -94,6 +99,7 @@ async def _stream(
         if not warm and number >= warm_up_s * pace.fps:
             warm = True
             client.tally.latencies_ms.clear()
+            client.tally.ack_latencies_ms.clear()
         # Sessions begin at different frames, so that they do not all blink at once.
         client.offer(frames[(number + 17 * shift) % len(frames)])
         following = pace.next(number, loop.time())

@@ -273,11 +273,9 @@ class StudentClient:
         match message:
             case wire.Ack():
                 for seq in self.window.acknowledge(message.seq, message.credit):
-                    self.tally.acked.add(seq)
+                    self.tally.acknowledged(seq, _since_ms(self._captured_s.get(seq)))
             case wire.MetricsMessage():
-                captured_s = self._captured_s.pop(message.data.seq, None)
-                latency_ms = None if captured_s is None else (time.monotonic() - captured_s) * 1000
-                self.tally.measured(message.data, latency_ms)
+                self.tally.measured(message.data, _since_ms(self._captured_s.pop(message.data.seq, None)))
             case wire.ProcessingStartedAck():
                 self.window.started(message)
                 self.tally.connections += 1
@@ -297,3 +295,7 @@ class StudentClient:
         self._progress.set()
         if self._on_message is not None:
             self._on_message(message)
+
+
+def _since_ms(captured_s: float | None) -> float | None:
+    return None if captured_s is None else (time.monotonic() - captured_s) * 1000

@@ -48,7 +48,7 @@ class Tally:
     """Grows while the client streams.
 
     `skipped` counts captures that were not sent because the server was behind; `latencies_ms` are from capture to the
-    arrival of the frame's metrics, the last 100,000 of them.
+    arrival of the frame's metrics, `ack_latencies_ms` to its acknowledgement, the last 100,000 of each.
     """
 
     skipped: int = 0
@@ -58,10 +58,16 @@ class Tally:
     metrics_received: int = 0
     last_metrics: FrameMetrics | None = None
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
+    ack_latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
     totals: SessionTotals | None = None
     ended: ProcessingEndedAck | None = None
     error_counts: Counter[str] = field(default_factory=Counter)
     errors: list[ProcessingError] = field(default_factory=list)
+
+    def acknowledged(self, seq: int, latency_ms: float | None) -> None:
+        self.acked.add(seq)
+        if latency_ms is not None:
+            self.ack_latencies_ms.append(latency_ms)
 
     def measured(self, metrics: FrameMetrics, latency_ms: float | None) -> None:
         self.metrics_received += 1

@@ -1,0 +1,98 @@
+"""Two analyzer replicas beside one, on Kafka: each on a core of its own, the same backlog of frames."""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.feed import Feed, Results
+from bench.frames import drawn_frames
+from bench.result import Claim
+from schemas.topics import FRAMES, METRICS
+from services.runtime.log.kafka import KafkaLog
+from services.runtime.log.partitions import partition_of
+from services.runtime.log.topics import ensure_topics
+from tests.support.kafka import kafka_node
+from tests.support.processes import RaptProcess
+
+SESSIONS = FRAMES.partitions  # one on each, so that every replica gets the same share
+WARM_UP = 10
+FRAMES_EACH = 150
+
+
+def run() -> list[Claim]:
+    if len(os.sched_getaffinity(0)) < 2:
+        raise RuntimeError("two cores are needed")
+    one, two = (_rate(replicas) for replicas in (1, 2))
+    return [
+        Claim(
+            "two analyzer replicas ÷ one, a core each, on Kafka",
+            two / one,
+            "×",
+            "at least",
+            1.8,
+            f"{two:.0f} frames/s",
+            f"{one:.0f} frames/s",
+        )
+    ]
+
+
+def _rate(count: int) -> float:
+    with tempfile.TemporaryDirectory() as folder, kafka_node() as kafka:
+        asyncio.run(ensure_topics(kafka.bootstrap))
+        environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
+            "LOG_LEVEL": "warning",
+            "STALE_AFTER_MS": "3600000",  # all is analyzed
+        }
+        replicas = [RaptProcess("analyzer", Path(folder) / f"data-{core}", environment) for core in range(count)]
+        try:
+            for core, replica in zip(sorted(os.sched_getaffinity(0)), replicas, strict=False):
+                with _on_core(core):
+                    replica.start()
+            return asyncio.run(_measure(kafka.bootstrap))
+        finally:
+            for replica in replicas:
+                replica.terminate()
+
+
+async def _measure(bootstrap_servers: str) -> float:
+    log = KafkaLog(bootstrap_servers)
+    await log.start()
+    results = Results(log, [METRICS])
+    await results.start()
+    feed = Feed(log, _one_session_per_partition(), lambda session: drawn_frames(seed=session % 4 + 1))
+    await feed.start()
+    await feed.frames(WARM_UP)
+    await results.reached(SESSIONS * WARM_UP)
+    began_s = time.perf_counter()
+    await feed.frames(FRAMES_EACH)
+    await results.reached(SESSIONS * (WARM_UP + FRAMES_EACH))
+    seconds = time.perf_counter() - began_s
+    await results.stop()
+    await log.close()
+    return SESSIONS * FRAMES_EACH / seconds
+
+
+def _one_session_per_partition() -> list[str]:
+    found: dict[int, str] = {}
+    number = 0
+    while len(found) < SESSIONS:
+        session_id = f"bench-{number}"
+        found.setdefault(partition_of(session_id, FRAMES.partitions), session_id)
+        number += 1
+    return list(found.values())
+
+
+@contextmanager
+def _on_core(core: int) -> Iterator[None]:
+    """What is started meanwhile runs on this core alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
