@@ -4,6 +4,8 @@ from typing import get_args
 
 from schemas import wire
 from schemas.events import FrameMetrics
+from services.analyzer.domain.prediction import CENTROIDS, EMOTIONS, QUADRANTS
+from services.analyzer.domain.windows import FEATURES
 from services.runtime.metrics import Metrics
 from services.runtime.settings import Settings
 from tests.support.needs import REPOSITORY
@@ -36,3 +38,13 @@ def test_every_number_is_defined() -> None:
     identity = {"session_id", "seq", "captured_at_ms", "received_at_ms", "analyzed_at_ms", "analyzer_version"}
     text = guide("metrics.md")
     assert {name for name in FrameMetrics.model_fields if name not in text} - identity == set()
+
+
+def test_every_feature_and_cluster_is_in_the_predictions_of_the_metrics_guide() -> None:
+    text = guide("metrics.md").partition("## Predictions")[2]
+    assert not missing(set(FEATURES), text)
+    for cluster_id, (arousal, valence) in enumerate(CENTROIDS):
+        probe = QUADRANTS[cluster_id]
+        emotion, color = EMOTIONS[probe]
+        row = f"| {cluster_id} | {arousal}, {valence} | {probe} | {emotion} | `{color}` |".replace("-", "−")
+        assert row in text
