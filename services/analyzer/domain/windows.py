@@ -140,16 +140,16 @@ def _add(
 ) -> tuple[Sums, Angles | None]:
     """Add the straight way from one sample to the next, both within a window; then where the last stride ended."""
     dt_ms = at_ms - last_ms
-    shares = tuple(
-        sum_ if a is None or b is None else (sum_[0] + (a + b) / 2 * dt_ms, sum_[1] + dt_ms)
-        for sum_, a, b in zip(sums.shares, last.shares, sample.shares, strict=True)
-    )
-    spreads = tuple(
-        sum_
-        if a is None or b is None
-        else (sum_[0] + (a + b) / 2 * dt_ms, sum_[1] + (a * a + a * b + b * b) / 3 * dt_ms, sum_[2] + dt_ms)
-        for sum_, a, b in zip(sums.spreads, last.spreading, sample.spreading, strict=True)
-    )
+    shares = [
+        (x_ms + (a + b) / 2 * dt_ms, ms + dt_ms) if a is not None and b is not None else (x_ms, ms)
+        for (x_ms, ms), a, b in zip(sums.shares, last.shares, sample.shares, strict=True)
+    ]
+    spreads = [
+        (x_ms + (a + b) / 2 * dt_ms, xx_ms + (a * a + a * b + b * b) / 3 * dt_ms, ms + dt_ms)
+        if a is not None and b is not None
+        else (x_ms, xx_ms, ms)
+        for (x_ms, xx_ms, ms), a, b in zip(sums.spreads, last.spreading, sample.spreading, strict=True)
+    ]
     path_deg, path_ms = sums.path_deg, sums.path_ms
     for stride_ms in range((last_ms // _STRIDE_MS + 1) * _STRIDE_MS, at_ms + 1, _STRIDE_MS):
         head_deg = _towards(last.head_deg, sample.head_deg, (stride_ms - last_ms) / dt_ms)
@@ -158,7 +158,7 @@ def _add(
             path_ms += _STRIDE_MS
         stride_deg = head_deg
     blinks = sums.blinks + max(0, sample.blink_count - last.blink_count)
-    return Sums(sums.measured_ms + dt_ms, shares, spreads, path_deg, path_ms, blinks), stride_deg
+    return Sums(sums.measured_ms + dt_ms, tuple(shares), tuple(spreads), path_deg, path_ms, blinks), stride_deg
 
 
 def _between(last: Sample, sample: Sample, way: float) -> Sample:
