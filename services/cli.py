@@ -194,7 +194,7 @@ def evaluate(
     """Measure clips whose truth is known, with the analyzer's own code, and say how far off it is."""
     from services.analyzer.evaluation.command import run_evaluation
 
-    configure_logging("warning", json=not err.is_terminal)
+    configure_logging("critical", json=not err.is_terminal)  # what fails is said at the end, once
     raise typer.Exit(run_evaluation(paths, fps, width, out=out, err=err, as_json=as_json))
 
 

@@ -27,7 +27,7 @@ def test_a_rate_that_is_none_is_refused(text: str) -> None:
 
 def test_a_folder_is_all_its_clips_with_a_truth(tmp_path: Path) -> None:
     folder(tmp_path, "b.mp4", "b.json", "a.mkv", "a.json", "without.mp4", "notes.json", "notes.txt")
-    assert [clip.name for clip in find_clips([tmp_path])] == ["a", "b"]
+    assert [clip.path.stem for clip in find_clips([tmp_path])] == ["a", "b"]
 
 
 def test_a_clip_or_its_truth_is_named(tmp_path: Path) -> None:

@@ -61,14 +61,20 @@ def clip_frames(path: Path, *, fps: float | None = None, width_px: int | None = 
 def analyze(
     frames: Iterable[tuple[int, bytes]], open_faces: Callable[[], FaceVision] = MediaPipeFaces
 ) -> Iterator[FrameMetrics]:
-    """Metrics of every (time in ms, JPEG), as the service would publish them for one session that allows all."""
+    """Metrics of every (time in ms, JPEG), as the service would publish them for one session that allows all.
+
+    Raises `AnalysisFailed` for a bug, and `Malformed` for what is no JPEG.
+    """
     vision = Vision(Pool(open_faces, most=1))
     subject, turns = Subject(SessionState("clip", _START)), Turns(vision, Skills(), clock_ms=lambda: 0)
     try:
         for seq, (at_ms, jpeg) in enumerate(frames):
             headers = FrameHeaders("clip", "frame", seq, at_ms, at_ms)
             record = Record(FRAMES.name, 0, seq, "clip", jpeg, headers.encode(), 0)
-            for message in turns.run(subject, [Entry(record, headers)])[0].messages:
+            outcome = turns.run(subject, [Entry(record, headers)])[0]
+            if outcome.error is not None:
+                raise outcome.error
+            for message in outcome.messages:
                 if message.topic is METRICS:
                     yield FrameMetrics.decode(message.value)
     finally:

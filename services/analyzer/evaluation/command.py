@@ -18,7 +18,7 @@ def run_evaluation(
 ) -> int:
     try:
         rates = parse_rates(fps)
-        clips = find_clips(paths)
+        clips = find_clips(paths, width_px)
     except (WrongUse, UnreadableTruth) as error:
         _complain(err, str(error))
         return 2 if isinstance(error, WrongUse) else 1
@@ -29,9 +29,9 @@ def run_evaluation(
         task = bar.add_task("clips × rates", total=len(clips) * len(rates))
 
         def done(one: Judged) -> None:
-            bar.update(task, advance=1, description=f"{one.clip.name} at {one.fps:g} fps")
+            bar.update(task, advance=1, description=f"{Path(one.clip.name).name} at {one.fps:g} fps")
 
-        judged = list(judge(clips, rates, width_px, done))
+        judged = list(judge(clips, rates, done))
 
     failures = sorted({one.error for one in judged if one.error is not None})
     for failure in failures:
@@ -45,7 +45,9 @@ def run_evaluation(
             wide.print(table)
         for clip in clips:
             if clip.truth.other_kinds:
-                wide.print(f"{clip.name} has events without a metric of their own: {', '.join(clip.truth.other_kinds)}")
+                wide.print(
+                    f"{clip.path.stem} has events without a metric of their own: {', '.join(clip.truth.other_kinds)}"
+                )
     return 1 if failures else 0
 
 

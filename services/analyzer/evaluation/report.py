@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import groupby
 from operator import add
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -35,7 +37,7 @@ class Row:
 
 def rows(judged: Sequence[Judged]) -> list[Row]:
     """Every clip that could be judged, then all of them together for each rate."""
-    each = [Row(one.clip.name, one.fps, one.score) for one in judged if one.error is None]
+    each = [Row(Path(one.clip.name).stem, one.fps, one.score) for one in judged if one.error is None]
     rates = sorted({row.fps for row in each}, reverse=True)
     return each + [Row(ALL, fps, reduce(add, (row.score for row in each if row.fps == fps))) for fps in rates]
 
@@ -92,19 +94,17 @@ def tables(judged: Sequence[Judged]) -> Iterator[Table]:
 def _across(judged: Sequence[Judged]) -> Table:
     """Do the rates tell the same?"""
     by_clip = _by_clip(judged)
-    rates = [f"{one.fps:g}" for one in next(iter(by_clip.values()))]
+    rates = [f"{one.fps:g}" for one in by_clip[0]]
     blinks, perclos = f"blinks at {' / '.join(rates)}", f"PERCLOS at {' / '.join(rates)}"
     table = _table("Across the rates", "clip", blinks, "truth", perclos, "truth", "apart")
-    for ones in by_clip.values():
+    for ones in by_clip:
         scores = [one.score for one in ones if one.error is None]
         if scores:
             told = " / ".join(str(score.blinks.told) for score in scores)
             shares = " / ".join(number(score.perclos[0]) if score.perclos else "–" for score in scores)
-            true = [score.perclos_truth[0] for score in scores if score.perclos_truth]
-            apart = number(_apart(scores))
-            table.add_row(
-                ones[0].clip.name, told, str(scores[0].blinks.truth), shares, number(true[0] if true else None), apart
-            )
+            true = next((score.perclos_truth[0] for score in scores if score.perclos_truth), None)
+            figures = (told, str(scores[0].blinks.truth), shares, number(true), number(_apart(scores)))
+            table.add_row(Path(ones[0].clip.name).stem, *figures)
     return table
 
 
@@ -129,23 +129,20 @@ def as_object(judged: Sequence[Judged]) -> dict[str, Any]:
         },
         "clips": [
             {
-                "clip": path,
+                "clip": ones[0].clip.name,
                 "other_events": ones[0].clip.truth.other_kinds,
                 "error": next((one.error for one in ones if one.error is not None), None),
                 "perclos_apart": _apart([one.score for one in ones]),
                 "rates": [{"fps": one.fps, **one.score.plain()} for one in ones if one.error is None],
             }
-            for path, ones in _by_clip(judged).items()
+            for ones in _by_clip(judged)
         ],
         "summary": [{"fps": row.fps, **row.score.plain()} for row in rows(judged) if row.clip == ALL],
     }
 
 
-def _by_clip(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
-    grouped: dict[str, list[Judged]] = {}
-    for one in judged:
-        grouped.setdefault(str(one.clip.path), []).append(one)
-    return grouped
+def _by_clip(judged: Sequence[Judged]) -> list[list[Judged]]:
+    return [list(ones) for _, ones in groupby(judged, key=lambda one: id(one.clip))]
 
 
 def _tally(tally: Tally, **more: str) -> Cells:

@@ -2,14 +2,17 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from services.analyzer.evaluation.clips import UnreadableClip, analyze, clip_frames
 from services.analyzer.evaluation.score import Score, score
 from services.analyzer.evaluation.truth import Truth, read_truth
+from services.analyzer.turn import AnalysisFailed
+from services.runtime.deadletters import Malformed
 
 CLIPS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif")
 MAX_FPS = 240.0
@@ -19,23 +22,38 @@ class WrongUse(ValueError):
     """Said in one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """A clip and its truth."""
+class Clip(Protocol):
+    """Something to be seen, and its truth."""
 
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def truth(self) -> Truth: ...
+
+    def frames(self, fps: float) -> Iterable[tuple[int, bytes]]:
+        """Time in ms and JPEG of each frame, at most so many a second. Raises `UnreadableClip`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFile:
     path: Path
     truth: Truth
+    width_px: int | None = None
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        return str(self.path)
+
+    def frames(self, fps: float) -> Iterator[tuple[int, bytes]]:
+        return clip_frames(self.path, fps=fps, width_px=self.width_px)
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One clip at one rate; `error` says why there is no score."""
 
-    clip: Labelled
+    clip: Clip
     fps: float
     score: Score
     error: str | None = None
@@ -55,8 +73,8 @@ def parse_rates(text: str) -> list[float]:
     return sorted(set(rates), reverse=True)
 
 
-def find_clips(paths: Sequence[Path]) -> list[Labelled]:
-    """Clips, truth files, or folders of them. Raises `WrongUse`, and `UnreadableTruth`."""
+def find_clips(paths: Sequence[Path], width_px: int | None = None) -> list[ClipFile]:
+    """Clips, truth files, or folders of them; scaled down to `width_px`. Raises `WrongUse`, and `UnreadableTruth`."""
     found: dict[Path, Path] = {}
     for path in paths:
         if path.is_dir():
@@ -73,7 +91,7 @@ def find_clips(paths: Sequence[Path]) -> list[Labelled]:
             raise WrongUse(f"{path}: no truth beside it; wanted {path.with_suffix('.json').name}")
         else:
             found[path] = path.with_suffix(".json")
-    return [Labelled(clip, read_truth(truth)) for clip, truth in found.items()]
+    return [ClipFile(clip, read_truth(truth), width_px) for clip, truth in found.items()]
 
 
 def _is_clip(path: Path) -> bool:
@@ -87,20 +105,20 @@ def _clip_of(truth: Path) -> Path:
     raise WrongUse(f"{truth}: no clip beside it; wanted {truth.stem}{CLIPS[0]}")
 
 
-def judge(
-    clips: Sequence[Labelled], rates: Sequence[float], width_px: int | None, done: Callable[[Judged], None]
-) -> Iterator[Judged]:
+def judge(clips: Sequence[Clip], rates: Sequence[float], done: Callable[[Judged], None]) -> Iterator[Judged]:
     """Every clip at every rate, in this order; `done` is told of each as it is finished.
 
     Threads suffice: decoding and MediaPipe hold no lock.
     """
 
-    def one(clip: Labelled, fps: float) -> Judged:
+    def one(clip: Clip, fps: float) -> Judged:
         try:
-            seen = list(analyze(clip_frames(clip.path, fps=fps, width_px=width_px)))
-            error = None if seen else "it has no frames"
+            seen = list(analyze(clip.frames(fps)))
+            error = None if seen else f"{clip.name} has no frames"
         except UnreadableClip as unreadable:
             seen, error = [], str(unreadable)
+        except (AnalysisFailed, Malformed) as failed:
+            seen, error = [], f"{clip.name}: {failed}"
         judged = Judged(clip, fps, score(clip.truth, seen), error)
         done(judged)
         return judged
