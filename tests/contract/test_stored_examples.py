@@ -40,7 +40,7 @@ def test_a_prediction_written_before_there_were_features_reads() -> None:
         b'{"session_id":"s-7f3a","window":0,"from_ms":1760000000000,"to_ms":1760000005000,"change_score":0.12,'
         b'"cluster_id":3,"probe":"HH","emotion":"Happy","color":"#eecdac","model":"centroids-1"}'
     )
-    then = {"features": {}, "arousal": None, "valence": None}
+    then: dict[str, object] = {"features": {}, "arousal": None, "valence": None}
     assert READERS["predictions.v1"].decode(value) == examples.PREDICTION.model_copy(update=then)
 
 

@@ -119,6 +119,17 @@ def test_a_window_with_too_little_to_measure_is_left_out() -> None:
     assert play(until(2.4))[1] == []
 
 
+def test_a_frame_or_two_that_cannot_be_measured_leave_no_hole() -> None:
+    def seen(s: float) -> Sample:
+        return person(pitch=2 * s)
+
+    (whole,) = play(frames(5, 10, seen))[1]
+    (blurred,) = play(frames(5, 10, lambda s: seen(s) if round(10 * s) % 3 == 0 else None))[1]
+    for one, other in zip(blurred.features, whole.features, strict=True):
+        assert one == other if other is None else one == pytest.approx(other, rel=0.05)
+    assert play(frames(5, 10, lambda s: seen(s) if round(10 * s) % 5 == 0 else None))[1] == []
+
+
 def test_a_feature_with_too_little_to_measure_is_none() -> None:
     def closing(s: float) -> Sample:
         return person(away=0 if s < 0.9 else None)
@@ -218,5 +229,5 @@ def test_a_sample_follows_from_the_published_metrics() -> None:
     assert sample(METRICS.model_copy(update={"gaze": "left"})).shares[2] is True  # type: ignore[union-attr]
     scores = {"neutral": 0.2, "happy": 0.8, "sad": 0.0, "angry": 0.0, "surprised": 0.0}
     assert sample(METRICS.model_copy(update={"emotion_scores": scores})).shares[4:] == (0.2, 0.8, 0, 0, 0)  # type: ignore[union-attr]
-    assert sample(METRICS.model_copy(update={"insufficient_signal": True})) is None
+    assert sample(METRICS.model_copy(update={"engagement": None})) is None  # refused, or a still
     assert len(BEHAVIOUR) + len(EXPRESSIONS) == len(FEATURES)

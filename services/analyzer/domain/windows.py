@@ -17,6 +17,8 @@ ENOUGH_MS = 2500.0
 _ENOUGH_OF_ONE_MS = 1000.0
 # A head at rest trembles from frame to frame. Compared over a fixed time it does so alike at any frame rate.
 _STRIDE_MS = 250
+# A frame or two that cannot be measured, blurred for instance, leave no hole.
+_BRIDGED_MS = 300
 
 BEHAVIOUR = (
     "engagement",
@@ -63,15 +65,16 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Memory between frames. `first_ms` is the first frame's capture time, `at_ms` the time since then.
-
-    `stride_deg` is where the head was at the last whole stride; None where that was not seen.
+    """Memory between frames. `first_ms` is the first frame's capture time; other times count from it. `at_ms` is the
+    last frame's; `last` what was measured last, at `last_ms`, None after a hole; `stride_deg` where the head was at the
+    last whole stride, None where that was not seen.
     """
 
     first_ms: int | None = None
     at_ms: int = 0
     index: int = 0
     last: Sample | None = None
+    last_ms: int = 0
     stride_deg: Angles | None = None
     sums: Sums = Sums()
 
@@ -87,8 +90,8 @@ class Window:
 
 
 def sample(metrics: FrameMetrics) -> Sample | None:
-    """What a frame's metrics add: features follow from what is published. None when the frame was refused."""
-    if metrics.insufficient_signal or metrics.yaw_deg is None or metrics.pitch_deg is None or metrics.roll_deg is None:
+    """What a frame's metrics add: features follow from what is published. None when the person was not measured."""
+    if metrics.engagement is None or metrics.yaw_deg is None or metrics.pitch_deg is None or metrics.roll_deg is None:
         return None
     away = None if metrics.gaze is None else metrics.gaze != "center"
     scores = metrics.emotion_scores or {}
@@ -112,21 +115,28 @@ def see(
     """
     if windows.first_ms is None:
         return Windows(captured_at_ms, last=seen), None
-    since_ms, at_ms = windows.at_ms, windows.at_ms + max(0, since_last_ms)
+    at_ms = windows.at_ms + max(0, since_last_ms)
     index, over = max(windows.index, at_ms // WINDOW_MS), None
+    sums, last, last_ms, stride_deg = windows.sums, windows.last, windows.last_ms, windows.stride_deg
     # After a session's end the window goes on that was closed then: it does not count twice.
-    known = joined and seen is not None and since_ms >= windows.index * WINDOW_MS
-    last, sums, stride_deg = (windows.last, windows.sums, windows.stride_deg) if known else (None, windows.sums, None)
+    if not joined or last_ms < windows.index * WINDOW_MS:
+        last = None
+    if seen is None and (index > windows.index or at_ms - last_ms > _BRIDGED_MS):
+        last = None
+    if last is None:
+        stride_deg = None
     if index > windows.index:
         edge_ms = (windows.index + 1) * WINDOW_MS
         if last and seen:
-            edge = _between(last, seen, (edge_ms - since_ms) / (at_ms - since_ms))
-            sums, stride_deg = _add(sums, stride_deg, last, since_ms, edge, edge_ms)
-            last, since_ms = edge, edge_ms
+            edge = _between(last, seen, (edge_ms - last_ms) / (at_ms - last_ms))
+            sums, stride_deg = _add(sums, stride_deg, last, last_ms, edge, edge_ms)
+            last, last_ms = edge, edge_ms
         over, sums = _window(windows, sums, edge_ms), Sums()
-    if last and seen:
-        sums, stride_deg = _add(sums, stride_deg, last, since_ms, seen, at_ms)
-    return Windows(windows.first_ms, at_ms, index, seen, stride_deg, sums), over
+    if seen is None:
+        return Windows(windows.first_ms, at_ms, index, last, last_ms, stride_deg, sums), over
+    if last:
+        sums, stride_deg = _add(sums, stride_deg, last, last_ms, seen, at_ms)
+    return Windows(windows.first_ms, at_ms, index, seen, at_ms, stride_deg, sums), over
 
 
 def end(windows: Windows) -> tuple[Windows, Window | None]:
