@@ -12,16 +12,16 @@ from services.analyzer.evaluation.truth import Span
 # Small whole numbers, so that windows overlap and share their ends.
 TIMES = st.lists(st.integers(0, 9).map(float), max_size=5)
 WINDOWS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5)).map(lambda it: (it[0], it[0] + it[1])), max_size=5)
-COUNTS = st.integers(0, 50)
-TALLIES = st.builds(Tally, COUNTS, COUNTS, COUNTS)
+LEFT_OVER = st.lists(st.integers(0, 9).map(float), max_size=9).map(tuple)
+TALLIES = st.builds(Tally, st.integers(0, 9), LEFT_OVER, LEFT_OVER)
 
 
 @given(WINDOWS, TIMES)
 def test_each_window_and_each_time_is_used_once(windows: list[tuple[float, float]], times: list[float]) -> None:
-    matched, missed, false = match(windows, times)
-    assert sorted([*matched, *missed]) == list(range(len(windows)))
-    assert sorted([*matched.values(), *false]) == sorted(times)
-    assert all(windows[i][0] <= at_s <= windows[i][1] for i, at_s in matched.items())
+    matched = match(windows, times)
+    assert sorted([*matched.hits, *matched.missed]) == list(range(len(windows)))
+    assert sorted([*matched.hits.values(), *matched.false_s]) == sorted(times)
+    assert all(windows[i][0] <= at_s <= windows[i][1] for i, at_s in matched.hits.items())
 
 
 @given(WINDOWS, TIMES)
@@ -32,7 +32,7 @@ def test_no_other_pairing_has_more_pairs(windows: list[tuple[float, float]], tim
         taken = [most(times[1:], free[:i] + free[i + 1 :]) + 1 for i, w in enumerate(free) if w[0] <= times[0] <= w[1]]
         return max([most(times[1:], free), *taken])
 
-    assert len(match(windows, times)[0]) == most(times, windows)
+    assert len(match(windows, times).hits) == most(times, windows)
 
 
 def test_what_was_going_on() -> None:

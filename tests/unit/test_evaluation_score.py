@@ -131,7 +131,7 @@ def test_a_false_blink_is_told_with_what_was_going_on() -> None:
     seen = observed(truth, 10)
     seen[40:] = [metrics.model_copy(update={"blink_count": 1}) for metrics in seen[40:]]
     told = score(truth, seen)
-    assert (told.blinks, told.false_blinks) == (Tally(false=1), Counter(talking=1))
+    assert (told.blinks, told.false_blinks) == (Tally(false_at_s=(4.0,)), Counter(talking=1))
 
 
 def test_a_blink_between_two_frames_is_not_shown() -> None:
@@ -166,7 +166,7 @@ def test_a_clip_without_frames_says_nothing() -> None:
 
 def test_figures_of_clips_add_up() -> None:
     one = Score(frames=2, blinks=Tally(1), left=Delays((0.1,)), perclos=(0.1,), perclos_truth=(0.2,))
-    other = Score(frames=3, blinks=Tally(2, 1), gaze=Labels(Counter({("up", "up"): 1})))
+    other = Score(frames=3, blinks=Tally(2, (1.0,)), gaze=Labels(Counter({("up", "up"): 1})))
     both = one + other
-    assert (both.frames, both.blinks, both.left, both.gaze) == (5, Tally(3, 1), one.left, other.gaze)
+    assert (both.frames, both.blinks, both.left, both.gaze) == (5, Tally(3, (1.0,)), one.left, other.gaze)
     assert both.perclos_error == pytest.approx(0.1)

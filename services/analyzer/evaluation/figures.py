@@ -18,11 +18,19 @@ class Sum:
 
 @dataclass(frozen=True)
 class Tally(Sum):
-    """Events that happened and were told (`hits`), that were `missed`, and that were told and did not happen."""
+    """Events that happened and were told (`hits`), that were missed, and that were told and did not happen (false)."""
 
     hits: int = 0
-    missed: int = 0
-    false: int = 0
+    missed_at_s: tuple[float, ...] = ()
+    false_at_s: tuple[float, ...] = ()
+
+    @property
+    def missed(self) -> int:
+        return len(self.missed_at_s)
+
+    @property
+    def false(self) -> int:
+        return len(self.false_at_s)
 
     @property
     def truth(self) -> int:
@@ -46,7 +54,8 @@ class Tally(Sum):
 
     def plain(self) -> dict[str, Any]:
         counts = {"hits": self.hits, "missed": self.missed, "false": self.false}
-        return {**counts, "precision": self.precision, "recall": self.recall, "f1": self.f1}
+        rates = {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+        return {**counts, **rates, "missed_at_s": self.missed_at_s, "false_at_s": self.false_at_s}
 
 
 @dataclass(frozen=True)
@@ -130,25 +139,35 @@ def ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def match(
-    windows: Sequence[tuple[float, float]], told_s: Iterable[float]
-) -> tuple[dict[int, float], list[int], list[float]]:
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """`hits`: the time that was told for each matched window, by the window's index; and what is left over."""
+
+    hits: dict[int, float]
+    missed: tuple[int, ...]
+    false_s: tuple[float, ...]
+
+    def tally(self, spans: Sequence[Span]) -> Tally:
+        """With the windows' own events."""
+        return Tally(len(self.hits), tuple(spans[i].start_s for i in self.missed), self.false_s)
+
+
+def match(windows: Sequence[tuple[float, float]], told_s: Iterable[float]) -> Matched:
     """Pair each time with at most one window that holds it, and each window with at most one time: as many pairs as
     there can be.
 
-    Returns the time told for each matched window (by its index), the windows left over, and the times left over. Of
-    the open windows the one that closes first is taken: greedy, and optimal for intervals.
+    Of the open windows the one that closes first is taken: greedy, and optimal for intervals.
     """
-    matched: dict[int, float] = {}
+    hits: dict[int, float] = {}
     false: list[float] = []
     for at_s in sorted(told_s):
-        holding = (i for i, (start_s, end_s) in enumerate(windows) if i not in matched and start_s <= at_s <= end_s)
+        holding = (i for i, (start_s, end_s) in enumerate(windows) if i not in hits and start_s <= at_s <= end_s)
         first = min(holding, key=lambda i: windows[i][1], default=None)
         if first is None:
             false.append(at_s)
         else:
-            matched[first] = at_s
-    return matched, [i for i in range(len(windows)) if i not in matched], false
+            hits[first] = at_s
+    return Matched(hits, tuple(i for i in range(len(windows)) if i not in hits), tuple(false))
 
 
 def during(times_s: Iterable[float], spans: Iterable[Span], margin_s: float) -> Counter[str]:

@@ -100,12 +100,11 @@ def _at_s(metrics: FrameMetrics) -> float:
 
 def _blinks(truth: Truth, seen: Sequence[FrameMetrics], times_s: Sequence[float], slack_s: float) -> dict[str, Any]:
     blinks = truth.of("blink")
-    windows = [(span.start_s - slack_s, span.end_s + slack_s) for span in blinks]
-    hits, missed, false = match(windows, _rises(seen, lambda m: m.blink_count))
+    told = match([_widened(span, slack_s) for span in blinks], _rises(seen, lambda m: m.blink_count))
     return {
-        "blinks": Tally(len(hits), len(missed), len(false)),
+        "blinks": told.tally(blinks),
         "blinks_shown": sum(any(_shows(truth, span, at_s) for at_s in times_s) for span in blinks),
-        "false_blinks": during(false, truth.spans, slack_s),
+        "false_blinks": during(told.false_s, truth.spans, slack_s),
     }
 
 
@@ -120,30 +119,34 @@ def _shows(truth: Truth, blink: Span, at_s: float) -> bool:
 
 
 def _yawns(truth: Truth, seen: Sequence[FrameMetrics], slack_s: float) -> dict[str, Any]:
-    windows = [(span.start_s - slack_s, span.end_s + slack_s) for span in truth.of("yawn")]
-    hits, missed, false = match(windows, _rises(seen, lambda m: m.yawn_count))
-    tally = Tally(len(hits), len(missed), len(false))
-    return {"yawns": tally, "false_yawns": during(false, truth.spans, slack_s)}
+    yawns = truth.of("yawn")
+    told = match([_widened(span, slack_s) for span in yawns], _rises(seen, lambda m: m.yawn_count))
+    return {"yawns": told.tally(yawns), "false_yawns": during(told.false_s, truth.spans, slack_s)}
 
 
 def _closures(truth: Truth, seen: Sequence[FrameMetrics], slack_s: float) -> dict[str, Any]:
-    due = [(s.start_s + LONG_CLOSURE_S, s.end_s) for s in truth.of("closure") if s.lasts_s >= LONG_CLOSURE_S]
-    windows = [(due_s - slack_s, end_s + slack_s) for due_s, end_s in due]
-    hits, missed, false = match(windows, _onsets(seen, lambda m: m.drowsy))
-    delays_s = tuple(at_s - due[i][0] for i, at_s in hits.items())
-    return {"closures": Tally(len(hits), len(missed), len(false)), "closure_delay": Delays(delays_s, len(missed))}
+    """What is due once a second is over, until the eyes open again."""
+    long = [span for span in truth.of("closure") if span.lasts_s >= LONG_CLOSURE_S]
+    due = [Span(span.kind, span.start_s + LONG_CLOSURE_S, span.end_s) for span in long]
+    told = match([_widened(span, slack_s) for span in due], _onsets(seen, lambda m: m.drowsy))
+    delays_s = tuple(at_s - due[i].start_s for i, at_s in told.hits.items())
+    return {"closures": told.tally(long), "closure_delay": Delays(delays_s, len(told.missed))}
 
 
 def _hands(truth: Truth, seen: Sequence[FrameMetrics], gap_s: float) -> dict[str, Any]:
     hands = truth.of("hand_raised")
     windows = [(span.start_s - HAND_TOLERANCE_S - gap_s, span.end_s + gap_s) for span in hands]
-    hits, missed, false = match(windows, _onsets(seen, lambda m: m.hand_raised))
-    ends_s = [hands[i].end_s for i in hits if hands[i].end_s + gap_s < _at_s(seen[-1])]
+    told = match(windows, _onsets(seen, lambda m: m.hand_raised))
+    ends_s = [hands[i].end_s for i in told.hits if hands[i].end_s + gap_s < _at_s(seen[-1])]
     return {
-        "hands": Tally(len(hits), len(missed), len(false)),
-        "hand_raised": Delays(tuple(at_s - hands[i].start_s for i, at_s in hits.items()), len(missed)),
+        "hands": told.tally(hands),
+        "hand_raised": Delays(tuple(at_s - hands[i].start_s for i, at_s in told.hits.items()), len(told.missed)),
         "hand_lowered": _delays(ends_s, seen, lambda m: not m.hand_raised),
     }
+
+
+def _widened(span: Span, slack_s: float) -> tuple[float, float]:
+    return span.start_s - slack_s, span.end_s + slack_s
 
 
 def _rises(seen: Sequence[FrameMetrics], count: Callable[[FrameMetrics], int]) -> Iterator[float]:
