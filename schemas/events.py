@@ -25,13 +25,16 @@ def _is_none(value: object) -> bool:
 class Quality(Contract):
     """How well the picture serves.
 
-    `face_px`: face height in pixels of the frame as sent; `blur`: variance of the Laplacian over the face (high is
-    sharp); `brightness`: mean luma of the face, 0..255.
+    `face_px`: face height in pixels of the frame as sent. Around the eyes: `blur`, fine detail in percent of the
+    contrast (high is sharp); `contrast`, between dark and light places in grey levels; `brightness`, mean luma 0..255.
+    `still`: the face has not moved by itself for 10 s, as on a photo; None until that can be told.
     """
 
     face_px: float | None = None
     blur: float | None = None
+    contrast: float | None = None
     brightness: float | None = None
+    still: bool | None = None
 
 
 class FrameMetrics(Contract):

@@ -40,7 +40,7 @@ METRICS = events.FrameMetrics(
     analyzer_version="1",
     face_present=True,
     face_count=1,
-    quality=events.Quality(face_px=118.0, blur=182.5, brightness=131.2),
+    quality=events.Quality(face_px=118.0, blur=38.5, contrast=112.0, brightness=131.2, still=False),
     insufficient_signal=False,
     ear_left=0.31,
     ear_right=0.3,

@@ -14,12 +14,14 @@ from schemas.sessions import SessionEnd, SessionStart
 from schemas.topics import LANDMARKS, METRICS, PREDICTIONS, PREVIEWS, STATUS, Topic
 from services.analyzer.domain import session
 from services.analyzer.domain.prediction import Concluded
+from services.analyzer.domain.quality import look_due
 from services.analyzer.domain.session import Observation, SessionState, Skills
 from services.analyzer.perceive import Vision, find_face
 from services.analyzer.predict import Predictors
 from services.analyzer.scheduler import Entry
-from services.analyzer.vision.decode import decode, landmark_bytes, preview, probe
+from services.analyzer.vision.decode import decode, landmark_bytes, preview
 from services.analyzer.vision.port import Picture
+from services.analyzer.vision.probe import probe
 from services.runtime.deadletters import Malformed
 from services.runtime.log import Record
 
@@ -134,15 +136,18 @@ class Turns:
         clock_ms, _ = session.time_of(state, headers.captured_at_ms)
         with self._vision.faces.borrowed() as vision:
             face = find_face(picture, state.following, clock_ms, vision)
-        blur, brightness = (0.0, 0.0) if face.landmarks_px is None else probe(picture, face.landmarks_px)
+        clarity = state.clarity
+        if face.landmarks_px is None:
+            clarity = None
+        elif look_due(clarity, state.following.region, face.following.region, clock_ms):
+            clarity = probe(picture, face.landmarks_px, clock_ms)
         return Observation(
             headers.seq,
             headers.captured_at_ms,
             headers.received_at_ms,
             face.following,
             face.landmarks_px,
-            blur,
-            brightness,
+            clarity,
         )
 
     def _end(self, subject: Subject, record: Record) -> Outcome:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.events import State
 from services.analyzer.domain.attention import WEIGHTS, Attention, engagement_parts, observed_state, settle
 from services.analyzer.domain.directions import GazeCentre, gaze_label, head_label, learn_centre
-from services.analyzer.domain.quality import insufficient
+from services.analyzer.domain.quality import Clarity, insufficient
 
 SIGNALS = st.fixed_dictionaries(
     {
@@ -20,6 +20,7 @@ SIGNALS = st.fixed_dictionaries(
         "closed_ms": st.floats(0, 5000),
     }
 )
+GOOD = Clarity(blur=40, contrast=100, brightness=120)
 ATTENTIVE: dict[str, Any] = {"yaw_deg": 0.0, "pitch_deg": 0.0, "gaze_h": 0.0, "perclos": 0.02, "closed_ms": 0.0}
 
 
@@ -129,17 +130,21 @@ def test_the_gaze_centre_is_the_persons_own_and_does_not_follow_a_glance() -> No
 
 
 @pytest.mark.parametrize(
-    ("face_px", "blur", "brightness", "yaw", "pitch", "reason"),
+    ("face_px", "clarity", "yaw", "pitch", "reason"),
     [
-        (120, 200, 120, 0, 0, None),
-        (30, 200, 120, 0, 0, "face_small"),
-        (120, 200, 20, 0, 0, "dark"),
-        (120, 5, 120, 0, 0, "blurred"),
-        (120, 200, 120, -70, 0, "turned_away"),
-        (120, 200, 120, 0, 50, "turned_away"),
+        (120, GOOD, 0, 0, None),
+        (120, Clarity(blur=40, contrast=60, brightness=35), 0, 0, None),  # dark skin in good light
+        (120, Clarity(blur=40, contrast=30, brightness=30), 0, 0, None),  # dim
+        (30, GOOD, 0, 0, "face_small"),
+        (120, Clarity(blur=40, contrast=8, brightness=10), 0, 0, "dark"),
+        (120, Clarity(blur=40, contrast=8, brightness=200), 0, 0, "blurred"),  # dazzled
+        (120, Clarity(blur=2, contrast=100, brightness=120), 0, 0, "blurred"),
+        (120, GOOD, -70, 0, "turned_away"),
+        (120, GOOD, 0, 50, "turned_away"),
+        (120, None, 0, 0, "no_face"),  # cut by the picture's edge
     ],
 )
 def test_reasons_to_refuse(
-    face_px: float, blur: float, brightness: float, yaw: float, pitch: float, reason: str | None
+    face_px: float, clarity: Clarity | None, yaw: float, pitch: float, reason: str | None
 ) -> None:
-    assert insufficient(face_px, blur, brightness, yaw, pitch) == reason
+    assert insufficient(face_px, clarity, yaw, pitch) == reason

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import sin
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from schemas.examples import SESSION_START
 from schemas.sessions import SessionStart
 from services.analyzer import snapshots
 from services.analyzer.domain.faces import Following
+from services.analyzer.domain.quality import Clarity
 from services.analyzer.domain.session import (
     End,
     Observation,
@@ -30,7 +32,7 @@ from tests.support.faces import face
 START = SESSION_START.model_copy(update={"session_id": "s-1"})
 NOW_MS = 1_760_000_000_000
 
-# What a person does for a while: openness of eyes, MAR, yaw, pitch, present, brightness.
+# What a person does for a while: openness of eyes, MAR, yaw, pitch, present, contrast.
 Act = tuple[float, float, float, float, bool, float]
 LOOKING: Act = (1.0, 0.02, 0.0, 0.0, True, 120.0)
 SHUT: Act = (0.2, 0.02, 0.0, 0.0, True, 120.0)
@@ -45,13 +47,15 @@ def scene(*acts: tuple[Act, float], fps: float = 10.0, at_ms: int = 5_000_000) -
     """Frames of a person who does one thing after the other, each for so many seconds."""
     seen = []
     until_s, number = 0.0, 0
-    for (openness, mar, yaw_deg, pitch_deg, present, brightness), seconds in acts:
+    for (openness, mar, yaw_deg, pitch_deg, present, contrast), seconds in acts:
         until_s += seconds
-        landmarks = face(ear=0.32 * openness, mar=mar, yaw_deg=yaw_deg, pitch_deg=pitch_deg) if present else None
         while number / fps < until_s - 1e-9:
             captured_ms = at_ms + round(number * 1000 / fps)
             followed = Following(count=int(present))
-            seen.append(Observation(number, captured_ms, captured_ms + 12, followed, landmarks, 200.0, brightness))
+            wandering = 0.03 * sin(number / fps)  # as eyes do, of people and not of photos
+            looks = face(ear=0.32 * openness, mar=mar, yaw_deg=yaw_deg, pitch_deg=pitch_deg, iris_h=wandering)
+            landmarks, clarity = (looks, Clarity(40.0, contrast, contrast)) if present else (None, None)
+            seen.append(Observation(number, captured_ms, captured_ms + 12, followed, landmarks, clarity))
             number += 1
     return seen
 
@@ -152,8 +156,18 @@ def test_too_far_turned_is_told_by_its_angles() -> None:
 
 @pytest.mark.parametrize("act", [DARK, GONE])
 def test_a_closing_that_is_not_seen_to_its_end_is_no_blink(act: Act) -> None:
-    _, steps = play(scene((LOOKING, 3), (SHUT, 0.1), (act, 0.1), (LOOKING, 2)))
+    _, steps = play(scene((LOOKING, 3), (SHUT, 0.1), (act, 0.4), (LOOKING, 2)))
     assert steps[-1].metrics.blink_count == 0
+
+
+@pytest.mark.parametrize("act", [DARK, GONE])
+def test_a_frame_that_cannot_be_measured_breaks_nothing(act: Act) -> None:
+    _, blinked = play(scene((LOOKING, 3), (SHUT, 0.1), (act, 0.1), (SHUT, 0.1), (LOOKING, 2)))
+    assert blinked[-1].metrics.blink_count == 1
+    _, steps = play(scene((LOOKING, 3), (AWAY, 0.8), (act, 0.1), (AWAY, 0.8), (LOOKING, 0.1)))
+    assert steps[-1].metrics.state == "distracted"
+    _, drowsy = play(scene((LOOKING, 3), (SHUT, 0.8), (act, 0.1), (SHUT, 0.3)))
+    assert drowsy[-1].metrics.drowsy
 
 
 def test_baselines_do_not_learn_from_what_cannot_be_measured() -> None:

@@ -1,6 +1,7 @@
 """What becomes of each record of a session's turn, with faces that are made up."""
 
 from collections.abc import Callable
+from itertools import cycle
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from services.analyzer.domain.session import SessionState, Skills
 from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Entry
 from services.analyzer.turn import TRIES, AnalysisFailed, Outcome, Subject, Turns
-from services.analyzer.vision.decode import decode, landmark_bytes, probe, reduction
+from services.analyzer.vision.decode import decode, landmark_bytes, reduction
 from services.analyzer.vision.pool import Pool
 from services.analyzer.vision.port import Picture
 from services.runtime.deadletters import Malformed
@@ -31,7 +32,10 @@ START = SESSION_START.model_copy(update={"session_id": "s", "consent": Consent()
 
 
 def picture(width: int = 320, height: int = 240) -> NDArray[np.uint8]:
-    return np.random.default_rng(1).integers(60, 200, (height, width, 3), np.uint8)
+    """Noise, and lines as sharp as lashes, for a face that is made up."""
+    image = np.random.default_rng(1).integers(140, 200, (height, width, 3), np.uint8)
+    image[::40], image[:, ::40] = 20, 20
+    return image
 
 
 def jpeg(width: int = 320, height: int = 240) -> bytes:
@@ -135,7 +139,12 @@ def test_a_batch_that_is_read_again_gives_the_same_predictions() -> None:
     frames = [entry("frame", seq, JPEG) for seq in range(1, 130)]
     subject, _ = run(start(), *frames[:40])
     restored = Subject(snapshots.decode(snapshots.encode(subject.state)))
-    once, again = (run(*frames[20:], END, vision=MadeUpFaces(), subject=each)[1] for each in (subject, restored))
+    # A face that never moved would be a still, of which nothing is predicted.
+    looks = [face(iris_h=0.03 * side) / SIZE for side in (1, -1) for _ in range(10)]
+    once, again = (
+        run(*frames[20:], END, vision=MadeUpFaces(cycle(looks).__next__), subject=each)[1]
+        for each in (subject, restored)
+    )
     values = [message.value for outcome in once for message in outcome.messages if message.topic is PREDICTIONS]
     assert len(values) == 3
     assert values == [
@@ -274,23 +283,6 @@ def test_grey_is_decoded_to_colour_and_rgb_is_rgb() -> None:
     red[:, :, 2] = 255  # OpenCV encodes from BGR
     shown = decode(cv2.imencode(".jpg", red)[1].tobytes()).rgb
     assert shown[8, 8, 0] > 200 > 100 > shown[8, 8, 2]
-
-
-def test_blur_and_brightness_say_the_same_at_every_scale() -> None:
-    image = cv2.GaussianBlur(picture(), (0, 0), 2)
-    large = cv2.resize(image, (960, 720), interpolation=cv2.INTER_CUBIC)
-    sharp = [
-        probe(decode(cv2.imencode(".jpg", each)[1].tobytes()), FACE * SIZE * scale)
-        for each, scale in ((image, 1), (large, 3))
-    ]
-    soft = probe(decode(cv2.imencode(".jpg", cv2.GaussianBlur(image, (0, 0), 5))[1].tobytes()), FACE * SIZE)
-    assert sharp[0][0] == pytest.approx(sharp[1][0], rel=0.5)
-    assert soft[0] < 0.2 * sharp[0][0]
-    assert sharp[0][1] == pytest.approx(130, abs=10)
-
-
-def test_a_face_outside_the_picture_has_no_quality() -> None:
-    assert probe(decode(JPEG), (FACE + 2) * SIZE) == (0.0, 0.0)
 
 
 def test_an_unreadable_start_is_told_what_is_wanted() -> None:

@@ -70,5 +70,10 @@ def settle(attention: Attention, observed: State, now_ms: float) -> Attention:
     return Attention(attention.state, observed, since_ms)
 
 
+def interrupted(attention: Attention) -> Attention:
+    """Time jumped: what was about to be told has not been going on."""
+    return Attention(attention.state, attention.state)
+
+
 def _falling(value: float, full: float, none: float) -> float:
     return max(0.0, min(1.0, (none - value) / (none - full)))

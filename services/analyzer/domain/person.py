@@ -5,25 +5,33 @@ from dataclasses import dataclass, field
 from schemas.events import Gaze, HeadPose
 from services.analyzer.domain import eyes as eyes_
 from services.analyzer.domain import mouth as mouth_
+from services.analyzer.domain import stillness as stillness_
 from services.analyzer.domain.attention import engagement_parts
 from services.analyzer.domain.directions import GazeCentre, gaze_label, gaze_measurable, head_label, learn_centre
 from services.analyzer.domain.eyes import Eyes, Perclos
+from services.analyzer.domain.faces import Region
 from services.analyzer.domain.geometry import Geometry
 from services.analyzer.domain.mouth import Mouth
+from services.analyzer.domain.stillness import Stillness
 
 _FRONTAL_YAW_DEG = 30.0
 _FRONTAL_PITCH_DEG = 20.0
 _CENTRED_YAW_DEG = 15.0
+# Who cannot be measured for no longer than this, in a blurred frame or two, goes on with what was under way.
+_BRIDGED_MS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Memory of eyes, mouth and gaze: baselines, counters, and what is under way."""
+    """Memory of eyes, mouth and gaze: baselines, counters, and what is under way. `seen_at_ms` is the last measurable
+    frame that this goes on from; None after a loss."""
 
     eyes: Eyes = field(default=Eyes())
     perclos: Perclos = field(default=Perclos())
     mouth: Mouth = field(default=Mouth())
     centre: GazeCentre = field(default=GazeCentre())
+    stillness: Stillness = field(default=Stillness())
+    seen_at_ms: float | None = None
 
     def counters_only(self) -> "Person":
         """Of a session that has ended."""
@@ -32,7 +40,9 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One measurable frame in the light of that memory; fields as in `FrameMetrics`."""
+    """One measurable frame in the light of that memory; fields as in `FrameMetrics` and `Quality`."""
+
+    still: bool | None
 
     eyes_closed: bool
     perclos: float | None
@@ -42,8 +52,8 @@ class Reading:
     gaze_v: float | None
     gaze: Gaze | None
     head_pose: HeadPose
-    engagement: float
-    engagement_parts: dict[str, float]
+    engagement: float | None
+    engagement_parts: dict[str, float] | None
 
 
 def lose(person: Person) -> Person:
@@ -51,8 +61,17 @@ def lose(person: Person) -> Person:
     return Person(eyes_.lose(person.eyes), person.perclos, mouth_.lose(person.mouth), person.centre)
 
 
-def see(person: Person, seen: Geometry, now_ms: float, dt_ms: float) -> tuple[Person, Reading]:
-    """A measurable frame, `dt_ms` after the last one of the session."""
+def miss(person: Person, now_ms: float) -> Person:
+    """The person cannot be measured in this frame."""
+    bridged = person.seen_at_ms is not None and now_ms - person.seen_at_ms <= _BRIDGED_MS
+    return person if bridged else lose(person)
+
+
+def see(
+    person: Person, seen: Geometry, region: Region | None, now_ms: float, since_ms: float
+) -> tuple[Person, Reading]:
+    """A measurable frame, `since_ms` after the last one of the session; `region` is where the face is."""
+    dt_ms = since_ms if person.seen_at_ms is None else now_ms - person.seen_at_ms
     frontal = abs(seen.yaw_deg) <= _FRONTAL_YAW_DEG and abs(seen.pitch_deg) <= _FRONTAL_PITCH_DEG
     mouth = mouth_.see(person.mouth, seen.mar, now_ms, dt_ms)
     wide = seen.mar > mouth_.MOVES_LIDS_MAR
@@ -69,10 +88,14 @@ def see(person: Person, seen: Geometry, now_ms: float, dt_ms: float) -> tuple[Pe
         gaze = gaze_label(gaze_h, gaze_v, seen.pitch_deg)
 
     share, closed_ms = perclos.value(), eyes.closed_ms(now_ms)
-    parts = engagement_parts(
-        yaw_deg=seen.yaw_deg, pitch_deg=seen.pitch_deg, gaze_h=gaze_h, perclos=share, closed_ms=closed_ms
-    )
+    stillness = stillness_.see(person.stillness, seen, region, now_ms, dt_ms, closed=closed)
+    parts = None
+    if not stillness.still:  # a still says nothing of whoever holds it
+        parts = engagement_parts(
+            yaw_deg=seen.yaw_deg, pitch_deg=seen.pitch_deg, gaze_h=gaze_h, perclos=share, closed_ms=closed_ms
+        )
     reading = Reading(
+        still=stillness.still,
         eyes_closed=closed,
         perclos=share,
         drowsy=closed_ms >= eyes_.DROWSY_MS,
@@ -81,7 +104,7 @@ def see(person: Person, seen: Geometry, now_ms: float, dt_ms: float) -> tuple[Pe
         gaze_v=gaze_v,
         gaze=gaze,
         head_pose=head_label(seen.yaw_deg, seen.pitch_deg, seen.roll_deg),
-        engagement=min(1.0, sum(parts.values())),
+        engagement=min(1.0, sum(parts.values())) if parts else None,
         engagement_parts=parts,
     )
-    return Person(eyes, perclos, mouth, centre), reading
+    return Person(eyes, perclos, mouth, centre, stillness, now_ms), reading

@@ -22,13 +22,13 @@ from schemas.events import (
 from schemas.sessions import Consent, SessionStart
 from services.analyzer.domain import person as person_
 from services.analyzer.domain import windows as windows_
-from services.analyzer.domain.attention import Attention, observed_state, settle
+from services.analyzer.domain.attention import Attention, interrupted, observed_state, settle
 from services.analyzer.domain.body import Body
 from services.analyzer.domain.faces import Following
 from services.analyzer.domain.geometry import Geometry, measure
 from services.analyzer.domain.person import Person, Reading
 from services.analyzer.domain.prediction import Concluded, Past, conclude
-from services.analyzer.domain.quality import insufficient
+from services.analyzer.domain.quality import Clarity, insufficient
 from services.analyzer.domain.windows import Windows
 
 ANALYZER_VERSION = "1"
@@ -42,16 +42,15 @@ _PREVIEW_EVERY_MS = 1000.0
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One decoded frame. `landmarks_px`: (478, 3) in pixels of the frame as sent; None when the person's face is not
-    there. `following` is who is followed after it. `body_looked` says that the pose model was asked; `body` is what it
-    found."""
+    there. `following` is who is followed after it. `clarity` is None when the eyes are not in the picture.
+    `body_looked` says that the pose model was asked; `body` is what it found."""
 
     seq: int
     captured_at_ms: int
     received_at_ms: int
     following: Following = field(default=Following())
     landmarks_px: NDArray[np.float32] | None = field(default=None, repr=False)
-    blur: float = 0.0
-    brightness: float = 0.0
+    clarity: Clarity | None = None
     body: Body | None = None
     body_looked: bool = False
 
@@ -95,6 +94,7 @@ class SessionState:
     malformed: int = 0
     following: Following = field(default=Following())
     face_px: float | None = None
+    clarity: Clarity | None = None
     preview_at_ms: float | None = None
     person: Person = field(default=Person())
     attention: Attention = field(default=Attention())
@@ -191,26 +191,29 @@ def time_of(state: SessionState, captured_at_ms: int) -> tuple[float, float | No
 def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) -> tuple[SessionState, Step]:
     """Take one frame; `now_ms` is only written down. Frames come with rising seq; the caller leaves out duplicates."""
     clock_ms, since_ms = time_of(state, seen.captured_at_ms)
-    person, dt_ms = (state.person, since_ms) if since_ms is not None else (person_.lose(state.person), 0.0)
+    person, attention = state.person, state.attention
+    if since_ms is None:
+        person, attention = person_.lose(person), interrupted(attention)
 
     geometry: Geometry | None = None
     reason: InsufficientReason | None = "several_faces" if seen.following.several else "no_face"
     reading: Reading | None = None
     if seen.landmarks_px is not None:
         geometry = measure(seen.landmarks_px)
-        reason = insufficient(geometry.face_px, seen.blur, seen.brightness, geometry.yaw_deg, geometry.pitch_deg)
+        reason = insufficient(geometry.face_px, seen.clarity, geometry.yaw_deg, geometry.pitch_deg)
     if geometry is not None and reason is None:
-        person, reading = person_.see(person, geometry, clock_ms, dt_ms)
+        person, reading = person_.see(person, geometry, seen.following.region, clock_ms, since_ms or 0.0)
     else:
-        person = person_.lose(person)
+        person = person_.miss(person, clock_ms)
 
-    observed = observed_state(
-        reading.engagement if reading else None,
-        face_present=_face_present(seen),
-        drowsy=reading is not None and reading.drowsy,
-        told=state.attention.state,
-    )
-    attention = settle(state.attention, observed, clock_ms)
+    if reading is not None or person.seen_at_ms is None:
+        observed = observed_state(
+            reading.engagement if reading else None,
+            face_present=_face_present(seen),
+            drowsy=reading is not None and reading.drowsy,
+            told=state.attention.state,
+        )
+        attention = settle(attention, observed, clock_ms)
     about = Told(
         attention.state,
         reason,
@@ -235,6 +238,7 @@ def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) ->
         malformed=state.malformed,
         following=seen.following,
         face_px=geometry.face_px if geometry else None,
+        clarity=seen.clarity,
         preview_at_ms=clock_ms if preview else state.preview_at_ms,
         person=person,
         attention=attention,
@@ -279,7 +283,16 @@ def _metrics(
     posed = geometry if reading or reason == "turned_away" else None  # turned away is told by these very angles
     quality = Quality()
     if geometry is not None:
-        quality = Quality(face_px=_r(geometry.face_px, 1), blur=_r(seen.blur, 1), brightness=_r(seen.brightness, 1))
+        quality = Quality(face_px=_r(geometry.face_px, 1))
+        if seen.clarity is not None:
+            quality = Quality(
+                face_px=_r(geometry.face_px, 1),
+                blur=_r(seen.clarity.blur, 1),
+                contrast=_r(seen.clarity.contrast, 1),
+                brightness=_r(seen.clarity.brightness, 1),
+                still=reading.still if reading else None,
+            )
+    parts = reading.engagement_parts if reading else None
     return FrameMetrics(
         session_id=after.session_id,
         seq=seen.seq,
@@ -309,7 +322,7 @@ def _metrics(
         roll_deg=_r(posed.roll_deg, 2) if posed else None,
         head_pose=reading.head_pose if reading else None,
         engagement=_r(reading.engagement) if reading else None,
-        engagement_parts={name: round(part, 4) for name, part in reading.engagement_parts.items()} if reading else None,
+        engagement_parts={name: round(part, 4) for name, part in parts.items()} if parts else None,
         state=after.attention.state,
     )
 

@@ -20,8 +20,6 @@ _FLAGS = {
     4: cv2.IMREAD_REDUCED_COLOR_4 | _RGB,
     8: cv2.IMREAD_REDUCED_COLOR_8 | _RGB,
 }
-_PROBE_PX = 96
-_OUTLINE = np.array((10, 152, 234, 454))  # forehead, chin, the sides of the face
 _TAIL_BYTES = 1024  # some cameras pad after the end marker
 
 
@@ -52,27 +50,6 @@ def decode(jpeg: bytes, face_px: float | None = None) -> Picture:
     if (rgb.shape[1] > rgb.shape[0]) != (width > height):
         width, height = height, width  # turned upright
     return Picture(rgb, width, height)  # type: ignore[arg-type]
-
-
-def probe(picture: Picture, landmarks_px: NDArray[np.float32]) -> tuple[float, float]:
-    """Blur (variance of the Laplacian; high is sharp) and brightness (mean luma, 0..255) of the face.
-
-    The face's box is brought to 96×96 first, so that the numbers mean the same at every distance and scale.
-    """
-    height, width = picture.rgb.shape[:2]
-    scale = width / picture.width
-    outline = landmarks_px[_OUTLINE].tolist()
-    across, down = [point[0] * scale for point in outline], [point[1] * scale for point in outline]
-    x0, x1 = max(0, int(min(across))), min(width, int(max(across)) + 1)
-    y0, y1 = max(0, int(min(down))), min(height, int(max(down)) + 1)
-    if x1 - x0 < 2 or y1 - y0 < 2:
-        return 0.0, 0.0
-    grey = cv2.cvtColor(picture.rgb[y0:y1, x0:x1], cv2.COLOR_RGB2GRAY)
-    # Averaging costs ten times as much as interpolating, and matters only where pixels would be passed over.
-    way = cv2.INTER_AREA if y1 - y0 > 2 * _PROBE_PX else cv2.INTER_LINEAR
-    face = cv2.resize(grey, (_PROBE_PX, _PROBE_PX), interpolation=way)
-    _, deviation = cv2.meanStdDev(cv2.Laplacian(face, cv2.CV_16S))
-    return float(deviation[0, 0]) ** 2, cv2.mean(face)[0]
 
 
 def preview(picture: Picture, width_px: int = 160) -> bytes:
