@@ -29,6 +29,12 @@ class Problem(Body):
     errors: list[dict[str, str]] | None = None
 
 
+class Capabilities(Body):
+    """What this Rapt measures beyond the rest."""
+
+    emotion_inference: bool
+
+
 class Login(Body):
     username: str = Field(min_length=1, max_length=128)
     password: str = Field(min_length=1, max_length=1024)

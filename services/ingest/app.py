@@ -12,7 +12,7 @@ from services.ingest.live import LiveView
 from services.ingest.live_socket import LiveEndpoint
 from services.ingest.page import mount_page
 from services.ingest.protocol import Limits
-from services.ingest.rest import accounts, lectures, sessions
+from services.ingest.rest import accounts, capabilities, lectures, sessions
 from services.ingest.rest.lectures import ensure_demo_lecture
 from services.ingest.results import TOPICS, Results
 from services.ingest.streams import TOTALS_LIMIT_S, Streams
@@ -124,6 +124,7 @@ def build_app(
         )
     for router in (
         accounts.build_router(store, auth),
+        capabilities.build_router(emotion_inference=settings.emotion_inference == "on"),
         lectures.build_router(store, log, now_ms),
         sessions.build_router(store, auth, streams, dev_mode=settings.engagement_dev_mode, now_ms=now_ms),
         *routers,

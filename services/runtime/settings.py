@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     jwt_jwks_url: str | None = None
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     predictor_model: Path | None = None
+    emotion_inference: Literal["on", "off"] = "on"
     stale_after_ms: int = Field(default=2_000, ge=100)
     catch_up_s: float = Field(default=60.0, ge=0)
     session_idle_timeout_s: float = Field(default=120.0, gt=0)

@@ -83,6 +83,17 @@ async def test_a_body_that_fails_names_the_field(http: httpx.AsyncClient, runnin
     assert {each["field"] for each in response.json()["errors"]} == {"consent.analysis", "hat"}
 
 
+@pytest.mark.parametrize(("setting", "offered"), [("on", True), ("off", False)])
+async def test_clients_learn_whether_expressions_are_read(tmp_path: Path, setting: str, offered: bool) -> None:
+    async with (
+        edge(tmp_path / setting, settings={"emotion_inference": setting}) as running,
+        httpx.AsyncClient(base_url=running.http.url, trust_env=False) as http,
+    ):
+        assert detail(await http.get("/api/capabilities"), 401)
+        answer = await http.get("/api/capabilities", headers=bearer(running, "student", "student"))
+        assert answer.json() == {"emotion_inference": offered}
+
+
 async def test_only_an_admin_adds_users(http: httpx.AsyncClient, running: Edge) -> None:
     body = {"username": "new", "password": "long enough", "display_name": "New", "role": "student"}
     admin = bearer(running, "admin", "admin")

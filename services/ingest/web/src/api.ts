@@ -1,5 +1,5 @@
 /** The REST API under `/api`. Every failure becomes an `ApiError` whose text can be shown as it is. */
-import type { AccessToken, FrameMetrics, Lecture, Recording, SessionCreated, Consent, User } from "./messages";
+import type { AccessToken, Capabilities, FrameMetrics, Lecture, Recording, SessionCreated, Consent, User } from "./messages";
 
 export type Failure = "network" | "unavailable" | "unauthorized" | "refused";
 
@@ -56,6 +56,8 @@ export class Api {
   }
 
   me = () => this.call("GET", "me") as Promise<User>;
+
+  capabilities = () => this.call("GET", "capabilities") as Promise<Capabilities>;
 
   lectures = async (): Promise<Lecture[]> => list<Lecture>(await this.call("GET", "lectures"), "lectures");
 

@@ -1,14 +1,17 @@
 /** What is measured of oneself: the state in words, engagement as a ring and its parts, and the values one by one. */
 import { h, setText, svg } from "./dom";
-import type { FrameMetrics, State } from "./messages";
+import type { Emotion, FrameMetrics, Prediction, State } from "./messages";
 import type { Counters } from "./protocol";
 import {
+  EMOTION_WORDS,
   gazeWords,
   headWords,
   MISSING,
   missingWhy,
   number,
+  PART_WORDS,
   percent,
+  predictionWords,
   reasonAdvice,
   reasonWords,
   STATE_WORDS,
@@ -21,6 +24,8 @@ export interface Reading {
   metrics: FrameMetrics;
   latencyMs: number | null;
   counters: Counters;
+  /** Of the last window of five seconds. */
+  prediction: Prediction | null;
 }
 
 interface Row {
@@ -28,6 +33,10 @@ interface Row {
   label: string;
   value: (reading: Reading) => string;
   detail: (reading: Reading) => string;
+  /** Why the value is missing, where it is not for the frame's own reason. */
+  missing?: (reading: Reading) => string;
+  /** Rows without it are always shown. */
+  shown?: (reading: Reading) => boolean;
 }
 
 /** Image left is the person's right; the page speaks of the person's own sides. */
@@ -71,13 +80,38 @@ export const ROWS: Row[] = [
       `${sideways(metrics.yaw_deg, 0, "°")}, ${updown(metrics.pitch_deg, 0, "°")}, tilt ${number(abs(metrics.roll_deg), 0, "°")}`,
   },
   {
+    id: "hand",
+    label: "Hand",
+    value: ({ metrics }) => (metrics.hand_raised === null ? MISSING : metrics.hand_raised ? "raised" : "not raised"),
+    detail: () => "wrist above the shoulder",
+    missing: ({ metrics }) => (metrics.insufficient_signal ? missingWhy(metrics) : "not looked for yet"),
+  },
+  {
+    id: "expression",
+    label: "Expression",
+    shown: ({ metrics }) => metrics.emotion !== undefined,
+    value: ({ metrics }) => (metrics.emotion == null ? MISSING : EMOTION_WORDS[metrics.emotion]),
+    detail: ({ metrics }) => strongest(metrics.emotion_scores ?? null),
+    missing: ({ metrics }) => (metrics.insufficient_signal ? missingWhy(metrics) : "your neutral face is being learned"),
+  },
+  {
+    id: "window",
+    label: "Last 5 seconds",
+    value: ({ prediction }) => (prediction === null ? MISSING : predictionWords(prediction)),
+    detail: ({ prediction }) =>
+      prediction?.change_score == null ? "nothing to compare with yet" : `${percent(prediction.change_score)} unlike before`,
+    missing: ({ prediction }) => (prediction === null ? "a window is under way" : "too little was measurable"),
+  },
+  {
     id: "picture",
     label: "Picture",
     value: ({ metrics }) =>
       metrics.insufficient_reason === "dark" ? "too dark" : metrics.insufficient_reason === "blurred" ? "blurred"
-        : metrics.insufficient_reason === "face_small" ? "too far" : metrics.face_present ? "good" : MISSING,
-    detail: ({ metrics: { quality } }) =>
-      `face ${number(quality.face_px, 0, " px")}, light ${number(quality.brightness)}, sharpness ${number(quality.blur)}`,
+        : metrics.insufficient_reason === "face_small" ? "too far" : metrics.quality.still ? "does not move"
+        : metrics.face_present ? "good" : MISSING,
+    detail: ({ metrics: { quality, face_count } }) =>
+      `face ${number(quality.face_px, 0, " px")}, light ${number(quality.brightness)}, sharpness ${number(quality.blur)}`
+      + (face_count > 1 ? `, ${face_count - 1} more in the picture` : ""),
   },
   {
     id: "latency",
@@ -86,6 +120,15 @@ export const ROWS: Row[] = [
     detail: ({ counters }) => `${counters.acknowledged} pictures received, ${counters.skipped} left out`,
   },
 ];
+
+/** "happy 0.71, neutral 0.22" */
+function strongest(scores: Record<Emotion, number> | null): string {
+  return Object.entries(scores ?? {})
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, 2)
+    .map(([name, score]) => `${EMOTION_WORDS[name as Emotion] ?? name} ${percent(score)}`)
+    .join(", ");
+}
 
 function abs(value: number | null): number | null {
   return value === null ? null : Math.abs(value);
@@ -120,14 +163,15 @@ export class Measures {
   private readonly reasonText = h("p", { class: "soft state-reason", id: "reason" });
   private readonly parts = h("div", { class: "parts", role: "group", "aria-label": "What engagement is made of" });
   private readonly bars = new Map<string, { bar: HTMLElement; text: HTMLElement }>();
-  private readonly cells = new Map<string, { value: HTMLElement; detail: HTMLElement }>();
+  private readonly cells = new Map<string, { cell: HTMLElement; value: HTMLElement; detail: HTMLElement }>();
 
   constructor() {
     const values = ROWS.map((row) => {
       const value = h("dd", { class: "value", id: `value-${row.id}` }, MISSING);
       const detail = h("dd", { class: "soft detail" });
-      this.cells.set(row.id, { value, detail });
-      return h("div", { class: "cell" }, h("dt", {}, row.label), value, detail);
+      const cell = h("div", { class: "cell", hidden: row.shown !== undefined }, h("dt", {}, row.label), value, detail);
+      this.cells.set(row.id, { cell, value, detail });
+      return cell;
     });
     const ring = svg(
       "svg",
@@ -159,16 +203,18 @@ export class Measures {
     this.setState(metrics.state);
     setText(this.stateText, STATE_WORDS[metrics.state] ?? metrics.state);
     const reason = metrics.insufficient_signal ? reasonWords(metrics.insufficient_reason) : null;
-    setText(this.reasonText, reason === null ? "" : `Not measured: ${reason}. ${reasonAdvice(metrics.insufficient_reason)}`);
+    const still = metrics.quality.still ? "This looks like a photo: the face has not moved for a while." : "";
+    setText(this.reasonText, reason === null ? still : `Not measured: ${reason}. ${reasonAdvice(metrics.insufficient_reason)}`);
     this.showParts(metrics.engagement_parts);
     const why = missingWhy(metrics);
     for (const row of ROWS) {
       const cell = this.cells.get(row.id);
       if (cell === undefined) continue;
+      if (row.shown !== undefined) cell.cell.hidden = !row.shown(reading);
       const value = row.value(reading);
       setText(cell.value, value);
       cell.value.classList.toggle("missing", value === MISSING);
-      setText(cell.detail, value === MISSING ? why : row.detail(reading));
+      setText(cell.detail, value === MISSING ? (row.missing?.(reading) ?? why) : row.detail(reading));
     }
   }
 
@@ -184,11 +230,19 @@ export class Measures {
         each = { bar: h("span", { class: "part-bar" }), text: h("span", { class: "part-share" }) };
         this.bars.set(name, each);
         this.parts.append(
-          h("div", { class: "part" }, h("span", { class: "part-name" }, partLabel(name)), h("span", { class: "part-track", "aria-hidden": "true" }, each.bar), each.text),
+          h(
+            "div",
+            { class: "part" },
+            h("span", { class: "part-name" }, partLabel(name)),
+            h("span", { class: "part-track", "aria-hidden": "true" }, each.bar),
+            each.text,
+            h("span", { class: "soft part-what" }, PART_WORDS[name] ?? ""),
+          ),
         );
       }
       each.bar.style.inlineSize = `${Math.min(1, Math.max(0, share / (PART_MOST[name] ?? UNKNOWN_PART_MOST))) * 100}%`;
-      setText(each.text, percent(share));
+      const most = PART_MOST[name];
+      setText(each.text, most === undefined ? percent(share) : `${Math.round(share * 100)} of ${percent(most)}`);
     }
     if (parts === null) {
       for (const each of this.bars.values()) {

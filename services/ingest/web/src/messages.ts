@@ -5,12 +5,18 @@ export type State = "engaged" | "distracted" | "drowsy" | "absent" | "unknown";
 export type Direction = "left" | "right" | "up" | "down";
 export type Gaze = Direction | "center";
 export type HeadPose = Direction | "forward" | "tilted";
+export type Emotion = "neutral" | "happy" | "sad" | "angry" | "surprised";
+/** Arousal first, then valence: high or low. */
+export type Quadrant = "HH" | "HL" | "LH" | "LL";
 export type InsufficientReason = "no_face" | "face_small" | "dark" | "blurred" | "turned_away" | "several_faces";
 
 export interface Quality {
   face_px: number | null;
   blur: number | null;
+  contrast?: number | null;
   brightness: number | null;
+  /** The face has not moved by itself for a while, as on a photo. */
+  still?: boolean | null;
 }
 
 /** Directions are those of the image as sent: left is image left. What cannot be measured is null. */
@@ -41,6 +47,10 @@ export interface FrameMetrics {
   pitch_deg: number | null;
   roll_deg: number | null;
   head_pose: HeadPose | null;
+  hand_raised: boolean | null;
+  /** Both absent where expressions are not read. */
+  emotion?: Emotion | null;
+  emotion_scores?: Record<Emotion, number> | null;
   engagement: number | null;
   engagement_parts: Record<string, number> | null;
   state: State;
@@ -51,7 +61,21 @@ export interface StatusChanged {
   seq: number;
   state: State;
   insufficient_reason: InsufficientReason | null;
+  hand_raised?: boolean | null;
   yawning: boolean | null;
+}
+
+/** One window of five seconds. What says something of emotions is absent where they are not inferred. */
+export interface Prediction {
+  session_id: string;
+  window: number;
+  from_ms: number;
+  to_ms: number;
+  change_score: number | null;
+  cluster_id?: number;
+  probe?: Quadrant;
+  emotion?: string;
+  color?: string;
 }
 
 export interface Consent {
@@ -103,6 +127,11 @@ export interface StatusMessage {
   data: StatusChanged;
 }
 
+export interface PredictionMessage {
+  type: "prediction";
+  data: Prediction;
+}
+
 export interface EngagementStatusUpdate {
   type: "engagement_status_update";
   lectureCode: string;
@@ -136,6 +165,7 @@ export type ServerMessage =
   | Ack
   | MetricsMessage
   | StatusMessage
+  | PredictionMessage
   | EngagementStatusUpdate
   | RecordingMessage
   | ProcessingError
@@ -150,6 +180,7 @@ export interface LiveSession {
   live_view: boolean;
   started_at_ms: number | null;
   metrics: FrameMetrics | null;
+  prediction?: Prediction | null;
 }
 
 export interface Roster {
@@ -165,7 +196,7 @@ export interface LiveMetrics {
   data: FrameMetrics;
 }
 
-export type LiveMessage = Roster | LiveMetrics;
+export type LiveMessage = Roster | LiveMetrics | PredictionMessage;
 
 export const CLOSE = {
   normal: 1000,
@@ -198,6 +229,11 @@ export interface Lecture {
   instructor_id: string;
   engagement_enabled: boolean;
   created_at_ms: number;
+}
+
+/** What this server measures beyond the rest. */
+export interface Capabilities {
+  emotion_inference: boolean;
 }
 
 export interface SessionCreated {

@@ -19,6 +19,8 @@ export class Setup {
   private readonly analysis = checkbox("consent-analysis");
   private readonly recording = checkbox("consent-recording");
   private readonly liveView = checkbox("consent-live-view");
+  private readonly emotion = checkbox("consent-emotion");
+  private readonly emotionLine = consentLine(this.emotion, "Read my expression", "Happy, sad, angry, surprised or neutral, from your face's movement. A guess, nothing more.");
   private readonly fps = h("input", { id: "fps", type: "number", min: 1, max: 30, step: 1, value: 10, inputmode: "numeric" });
   private readonly size = h("select", { id: "size" }, ...SIZES.map((size) => h("option", { value: size, selected: size === "320×240" }, size)));
   private readonly quality = h("input", { id: "quality", type: "range", min: 0.3, max: 0.95, step: 0.05, value: 0.7 });
@@ -40,6 +42,7 @@ export class Setup {
         consentLine(this.analysis, "Measure my attention", "Needed. The numbers are kept; the pictures are gone within an hour."),
         consentLine(this.recording, "Record a video", "You find it here afterwards and can download it."),
         consentLine(this.liveView, "Show a small live picture to my instructor", "Otherwise a drawn face stands in for you."),
+        this.emotionLine,
       ),
       h(
         "details",
@@ -56,7 +59,14 @@ export class Setup {
       this.problem,
       this.button,
     );
+    this.emotionLine.hidden = true;
     this.showLectures([]);
+  }
+
+  /** Asked only where the server reads expressions at all. */
+  offerEmotion(offered: boolean): void {
+    this.emotionLine.hidden = !offered;
+    if (!offered) this.emotion.checked = false;
   }
 
   showLectures(lectures: Lecture[]): void {
@@ -103,7 +113,7 @@ export class Setup {
         version: CONSENT_VERSION,
         analysis: true,
         recording: this.recording.checked,
-        emotion: false,
+        emotion: this.emotion.checked,
         live_view: this.liveView.checked,
       },
       capture: { fps, width, height, quality: Number(this.quality.value) },

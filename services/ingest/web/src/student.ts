@@ -3,7 +3,7 @@ import { type Api, ApiError, socketUrl } from "./api";
 import { Camera, CameraError, type CaptureSettings } from "./capture";
 import { h } from "./dom";
 import { Measures } from "./measures";
-import type { Consent, ServerMessage, StartVideoSession, User } from "./messages";
+import type { Consent, Prediction, ServerMessage, StartVideoSession, User } from "./messages";
 import { MinuteChart } from "./minute";
 import { forgetSession, keepSession, keptSession, type OpenSession } from "./opensession";
 import type { Ending, Phase } from "./protocol";
@@ -34,6 +34,7 @@ export class StudentView {
   private readonly recordings: Recordings;
   private readonly minute = new MinuteChart();
   private measures = new Measures();
+  private prediction: Prediction | null = null;
   private stream: Stream | null = null;
   private open: OpenSession | null = null;
   private frame = 0;
@@ -78,7 +79,9 @@ export class StudentView {
   private async load(): Promise<void> {
     void this.recordings.refresh();
     try {
-      this.setup.showLectures(await this.api.lectures());
+      const [lectures, capabilities] = await Promise.all([this.api.lectures(), this.api.capabilities()]);
+      this.setup.showLectures(lectures);
+      this.setup.offerEmotion(capabilities.emotion_inference);
     } catch (error) {
       this.notice.tell(error, { label: "Try again", run: () => void this.load() });
       return;
@@ -218,7 +221,9 @@ export class StudentView {
       case "metrics": {
         const { data } = message;
         const latencyMs = message.latencyMs ?? message.latency_ms ?? null;
-        if (this.stream !== null) this.measures.show({ metrics: data, latencyMs, counters: this.stream.counters });
+        if (this.stream !== null) {
+          this.measures.show({ metrics: data, latencyMs, counters: this.stream.counters, prediction: this.prediction });
+        }
         this.stage.showMetrics(data);
         this.minute.push(data, Date.now());
         break;
@@ -228,6 +233,9 @@ export class StudentView {
         announce(STATE_WORDS[message.data.state] + (reason === null ? "" : `: ${reason}`));
         break;
       }
+      case "prediction":
+        this.prediction = message.data;
+        break;
       case "recording":
         this.stage.setRecording(message.active);
         break;
@@ -299,6 +307,7 @@ export class StudentView {
 
   private freshMeasures(): void {
     const fresh = new Measures();
+    this.prediction = null;
     this.measures.element.replaceWith(fresh.element);
     this.measures = fresh;
   }

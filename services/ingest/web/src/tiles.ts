@@ -45,7 +45,7 @@ export class Tile {
       this.why,
       silent
         ? metrics === null ? "no results yet" : "no pictures arrive"
-        : (reason ?? (metrics?.yawning ? "yawning" : metrics?.eyes_closed ? "eyes closed" : "")),
+        : (reason ?? (metrics?.hand_raised ? "hand raised" : metrics?.yawning ? "yawning" : metrics?.eyes_closed ? "eyes closed" : "")),
     );
     if (metrics !== null && metrics.seq !== this.lastSeq) {
       this.lastSeq = metrics.seq;

@@ -1,6 +1,6 @@
 /** What the page says, in plain words. */
 import type { CameraProblem } from "./capture";
-import type { Direction, FrameMetrics, Gaze, HeadPose, InsufficientReason, State } from "./messages";
+import type { Direction, Emotion, FrameMetrics, Gaze, HeadPose, InsufficientReason, Prediction, Quadrant, State } from "./messages";
 import type { Ending } from "./protocol";
 
 export const MISSING = "—";
@@ -65,6 +65,35 @@ export function headWords(pose: HeadPose | null, viewpoint: Viewpoint): string {
   if (pose === "forward") return "facing forward";
   return pose === "tilted" ? "tilted" : SIDE[viewpoint][pose];
 }
+
+export const EMOTION_WORDS: Record<Emotion, string> = {
+  neutral: "neutral",
+  happy: "smiling",
+  sad: "sad",
+  angry: "frowning",
+  surprised: "surprised",
+};
+
+const QUADRANT_WORDS: Record<Quadrant, string> = {
+  HH: "lively, at ease",
+  HL: "lively, ill at ease",
+  LH: "calm, at ease",
+  LL: "calm, ill at ease",
+};
+
+/** What a window of five seconds was like. */
+export function predictionWords(prediction: Prediction): string {
+  if (prediction.probe !== undefined) return QUADRANT_WORDS[prediction.probe] ?? prediction.probe;
+  return prediction.cluster_id === undefined ? MISSING : `pattern ${prediction.cluster_id + 1}`;
+}
+
+/** What each part of engagement is. The parts that this page does not know show their name alone. */
+export const PART_WORDS: Record<string, string> = {
+  presence: "you are in the picture",
+  eyes: "open, over the last minute",
+  gaze: "head and eyes towards the screen",
+  head: "turned to the camera",
+};
 
 export function number(value: number | null | undefined, digits = 0, unit = ""): string {
   return value === null || value === undefined || !Number.isFinite(value) ? MISSING : value.toFixed(digits) + unit;

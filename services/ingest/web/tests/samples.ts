@@ -28,6 +28,7 @@ export function metrics(over: Partial<FrameMetrics> = {}): FrameMetrics {
     pitch_deg: -2,
     roll_deg: 0.4,
     head_pose: "forward",
+    hand_raised: false,
     engagement: 0.86,
     engagement_parts: { presence: 0.3, eyes: 0.25, gaze: 0.16, head: 0.15 },
     state: "engaged",

@@ -1,19 +1,25 @@
 import { describe, expect, it } from "vitest";
 import { cameraProblem, cover } from "../src/capture";
 import { partLabel, ROWS } from "../src/measures";
-import type { FrameMetrics } from "../src/messages";
+import type { FrameMetrics, Prediction } from "../src/messages";
 import { duration, endingWords, errorWords, fileSize, gazeWords, headWords, MISSING, missingWhy, number, percent, reasonWords } from "../src/words";
 import { metrics } from "./samples";
 
-const row = (id: string, over: Partial<FrameMetrics> = {}) => {
-  const found = ROWS.find((each) => each.id === id);
-  const reading = {
-    metrics: metrics(over),
-    latencyMs: 41.6,
-    counters: { sent: 9, acknowledged: 8, resent: 0, skipped: 1, tooLarge: 0 },
-  };
-  return [found?.value(reading), found?.detail(reading)];
+const reading = (over: Partial<FrameMetrics> = {}, prediction: Prediction | null = null) => ({
+  metrics: metrics(over),
+  latencyMs: 41.6,
+  counters: { sent: 9, acknowledged: 8, resent: 0, skipped: 1, tooLarge: 0 },
+  prediction,
+});
+
+const find = (id: string) => ROWS.find((each) => each.id === id);
+
+const row = (id: string, over: Partial<FrameMetrics> = {}, prediction: Prediction | null = null) => {
+  const read = reading(over, prediction);
+  return [find(id)?.value(read), find(id)?.detail(read)];
 };
+
+const WINDOW: Prediction = { session_id: "s-1", window: 3, from_ms: 0, to_ms: 5000, change_score: 0.34, cluster_id: 2 };
 
 describe("what is not measured", () => {
   it("is a dash, never 0", () => {
@@ -40,6 +46,35 @@ describe("directions", () => {
     expect(row("eyes", { ear_left: 0.1, ear_right: 0.3 })[1]).toBe("opening (EAR) left 0.30, right 0.10");
   });
   it("are the picture's to the instructor", () => expect(gazeWords("left", "image")).toBe("image left"));
+});
+
+describe("the hand, the expression, the last five seconds", () => {
+  it("say why they are missing", () => {
+    expect(row("hand", { hand_raised: true })).toEqual(["raised", "wrist above the shoulder"]);
+    expect(row("hand", { hand_raised: null })[0]).toBe(MISSING);
+    expect(find("hand")?.missing?.(reading({ hand_raised: null }))).toBe("not looked for yet");
+    expect(find("hand")?.missing?.(reading({ hand_raised: null, insufficient_signal: true, insufficient_reason: "dark" }))).toBe("the picture is too dark");
+    expect(row("window")[0]).toBe(MISSING);
+  });
+
+  it("show no expression where none is read", () => {
+    expect(find("expression")?.shown?.(reading())).toBe(false);
+    expect(find("expression")?.shown?.(reading({ emotion: null }))).toBe(true);
+    const scores = { neutral: 0.2, happy: 0.71, sad: 0.03, angry: 0.04, surprised: 0.02 };
+    expect(row("expression", { emotion: "happy", emotion_scores: scores })).toEqual(["smiling", "smiling 71 %, neutral 20 %"]);
+  });
+
+  it("speak of moods only where the server does", () => {
+    expect(row("window", {}, WINDOW)).toEqual(["pattern 3", "34 % unlike before"]);
+    expect(row("window", {}, { ...WINDOW, probe: "LH" })[0]).toBe("calm, at ease");
+    expect(row("window", {}, { ...WINDOW, change_score: null })[1]).toBe("nothing to compare with yet");
+  });
+});
+
+it("says when the face is a photo, and who else is there", () => {
+  const quality = { face_px: 118, blur: 182.5, brightness: 131.2, still: true };
+  expect(row("picture", { quality })[0]).toBe("does not move");
+  expect(row("picture", { face_count: 3 })[1]).toContain("2 more in the picture");
 });
 
 it("shows values with their units", () => {
