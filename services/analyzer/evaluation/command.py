@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.analyzer.evaluation.report import as_object, tables
-from services.analyzer.evaluation.run import Judged, WrongUse, find_clips, judge, parse_rates
+from services.analyzer.evaluation.run import Judged, WrongUse, find_clips, judge_all, parse_rates
 from services.analyzer.evaluation.truth import UnreadableTruth
 
 
@@ -29,9 +29,9 @@ def run_evaluation(
         task = bar.add_task("clips × rates", total=len(clips) * len(rates))
 
         def done(one: Judged) -> None:
-            bar.update(task, advance=1, description=f"{Path(one.clip.name).name} at {one.fps:g} fps")
+            bar.update(task, advance=1, description=f"{Path(one.name).name} at {one.fps:g} fps")
 
-        judged = list(judge(clips, rates, done))
+        judged = list(judge_all(clips, rates, done))
 
     failures = sorted({one.error for one in judged if one.error is not None})
     for failure in failures:

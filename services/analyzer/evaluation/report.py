@@ -37,7 +37,7 @@ class Row:
 
 def rows(judged: Sequence[Judged]) -> list[Row]:
     """Every clip that could be judged, then all of them together for each rate."""
-    each = [Row(Path(one.clip.name).stem, one.fps, one.score) for one in judged if one.error is None]
+    each = [Row(Path(one.name).stem, one.fps, one.score) for one in judged if one.error is None]
     rates = sorted({row.fps for row in each}, reverse=True)
     return each + [Row(ALL, fps, reduce(add, (row.score for row in each if row.fps == fps))) for fps in rates]
 
@@ -104,7 +104,7 @@ def _across(judged: Sequence[Judged]) -> Table:
             shares = " / ".join(number(score.perclos[0]) if score.perclos else "–" for score in scores)
             true = next((score.perclos_truth[0] for score in scores if score.perclos_truth), None)
             figures = (told, str(scores[0].blinks.truth), shares, number(true), number(_apart(scores)))
-            table.add_row(Path(ones[0].clip.name).stem, *figures)
+            table.add_row(Path(ones[0].name).stem, *figures)
     return table
 
 
@@ -129,8 +129,8 @@ def as_object(judged: Sequence[Judged]) -> dict[str, Any]:
         },
         "clips": [
             {
-                "clip": ones[0].clip.name,
-                "other_events": ones[0].clip.truth.other_kinds,
+                "clip": ones[0].name,
+                "other_events": ones[0].truth.other_kinds,
                 "error": next((one.error for one in ones if one.error is not None), None),
                 "perclos_apart": _apart([one.score for one in ones]),
                 "rates": [{"fps": one.fps, **one.score.plain()} for one in ones if one.error is None],
@@ -142,7 +142,7 @@ def as_object(judged: Sequence[Judged]) -> dict[str, Any]:
 
 
 def _by_clip(judged: Sequence[Judged]) -> list[list[Judged]]:
-    return [list(ones) for _, ones in groupby(judged, key=lambda one: id(one.clip))]
+    return [list(ones) for _, ones in groupby(judged, key=lambda one: one.name)]
 
 
 def _tally(tally: Tally, **more: str) -> Cells:

@@ -53,7 +53,8 @@ class ClipFile:
 class Judged:
     """One clip at one rate; `error` says why there is no score."""
 
-    clip: Clip
+    name: str
+    truth: Truth
     fps: float
     score: Score
     error: str | None = None
@@ -105,21 +106,25 @@ def _clip_of(truth: Path) -> Path:
     raise WrongUse(f"{truth}: no clip beside it; wanted {truth.stem}{CLIPS[0]}")
 
 
-def judge(clips: Sequence[Clip], rates: Sequence[float], done: Callable[[Judged], None]) -> Iterator[Judged]:
+def judge(clip: Clip, fps: float) -> Judged:
+    try:
+        seen = list(analyze(clip.frames(fps)))
+        error = None if seen else f"{clip.name} has no frames"
+    except UnreadableClip as unreadable:
+        seen, error = [], str(unreadable)
+    except (AnalysisFailed, Malformed) as failed:
+        seen, error = [], f"{clip.name}: {failed}"
+    return Judged(clip.name, clip.truth, fps, score(clip.truth, seen), error)
+
+
+def judge_all(clips: Sequence[Clip], rates: Sequence[float], done: Callable[[Judged], None]) -> Iterator[Judged]:
     """Every clip at every rate, in this order; `done` is told of each as it is finished.
 
     Threads suffice: decoding and MediaPipe hold no lock.
     """
 
     def one(clip: Clip, fps: float) -> Judged:
-        try:
-            seen = list(analyze(clip.frames(fps)))
-            error = None if seen else f"{clip.name} has no frames"
-        except UnreadableClip as unreadable:
-            seen, error = [], str(unreadable)
-        except (AnalysisFailed, Malformed) as failed:
-            seen, error = [], f"{clip.name}: {failed}"
-        judged = Judged(clip, fps, score(clip.truth, seen), error)
+        judged = judge(clip, fps)
         done(judged)
         return judged
 
