@@ -10,6 +10,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from services.client.arm import arm
 from services.client.canvas import Image
 from services.client.features import features
 from services.client.head import paint_head
@@ -81,6 +82,8 @@ class _Painter:
         canvas = self._head.copy()
         canvas.draw(features(pose, self._look))
         canvas.blur(0.009, canvas.box(-0.8, -0.6, 0.8, 1.0))
+        if raised := arm(pose, self._look):
+            canvas.draw(raised)
         width, height = self._size
         angle, shrink = math.radians(pose.roll_deg), pose.scale / _FINER
         cos, sin = shrink * math.cos(angle), shrink * math.sin(angle)

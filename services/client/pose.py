@@ -25,6 +25,8 @@ class Pose:
     `eyes` and `mouth`: 0 shut, 1 wide open. `look_x` (image right) and `look_y` (up) turn the eyes, −1..1.
     `yaw_deg` > 0 turns the face to image right, `pitch_deg` > 0 looks down, `roll_deg` > 0 tilts counter-clockwise.
     `x` and `y` move the head by shares of the frame's width and height; `scale` 1 is a face of 0.6 frame heights.
+    `hand_raised`: 0 with the arm out of the picture, 1 with the hand beside the face, at image left (`hand_side` −1) or
+    right (1).
     """
 
     present: bool = True
@@ -38,6 +40,8 @@ class Pose:
     x: float = 0.0
     y: float = 0.0
     scale: float = 1.0
+    hand_raised: float = 0.0
+    hand_side: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a drawn student does and when: blinks, yawns, looking away, leaving. Pure and seeded, so the truth is known.
+"""What a drawn student does and when: blinks, yawns, looking away, raising a hand, leaving. Pure and seeded: truth known.
 
 Blinks are shut for at least 110 ms: 10 fps see every one of them. They keep away from all else, and the first comes
 after the analyzer has had time to learn what open eyes look like.
@@ -13,7 +13,7 @@ from typing import Literal
 
 from services.client.pose import Pose
 
-Kind = Literal["blink", "yawn", "look_away", "leave"]
+Kind = Literal["blink", "yawn", "look_away", "raise_hand", "leave"]
 
 FIRST_BLINK_S = 2.5
 BLINK_CLOSING_S = 0.06
@@ -22,14 +22,21 @@ BLINK_SHUT_S = (0.11, 0.20)
 BLINK_EVERY_S = (2.2, 4.2)
 YAWN_S = (2.3, 3.0)
 LOOK_AWAY_S = (2.0, 3.0)
+RAISE_HAND_S = (2.5, 4.0)
 LEAVE_S = (2.5, 4.0)
 FIRST_SCENE_S = (5.0, 8.0)  # a scene is all but a blink
 SCENE_EVERY_S = (7.0, 11.0)  # from the end of one to the next
 GUARD_S = 0.8  # quiet between a blink and a scene
 LAST_S = 1.0  # quiet at the end, so that what was drawn is also seen
 
-_SCENES: tuple[Kind, ...] = ("yawn", "look_away", "yawn", "leave")
-_RAMP_S: dict[Kind, float] = {"yawn": 0.6, "look_away": 0.4, "leave": 0.4}
+_SCENES: tuple[Kind, ...] = ("yawn", "look_away", "raise_hand", "yawn", "leave")
+_SCENE_S: dict[Kind, tuple[float, float]] = {
+    "yawn": YAWN_S,
+    "look_away": LOOK_AWAY_S,
+    "raise_hand": RAISE_HAND_S,
+    "leave": LEAVE_S,
+}
+_RAMP_S: dict[Kind, float] = {"yawn": 0.6, "look_away": 0.4, "raise_hand": 0.5, "leave": 0.4}
 _OUT_OF_FRAME = 0.95  # widths from the middle at which nothing of the head is left
 
 
@@ -44,7 +51,7 @@ class Event:
 
     @property
     def full_from_s(self) -> float:
-        """From here to `full_to_s` it is all there: eyes shut, mouth wide, face turned, nobody."""
+        """From here to `full_to_s` it is all there: eyes shut, mouth wide, face turned, hand up, nobody."""
         return self.start_s + (BLINK_CLOSING_S if self.kind == "blink" else _RAMP_S[self.kind])
 
     @property
@@ -67,12 +74,19 @@ class Truth:
     blinks: int = 0
     yawns: int = 0
     looks_away: int = 0
+    hands_raised: int = 0
     absences: int = 0
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "Truth":
         kinds = [event.kind for event in events]
-        return cls(kinds.count("blink"), kinds.count("yawn"), kinds.count("look_away"), kinds.count("leave"))
+        return cls(
+            blinks=kinds.count("blink"),
+            yawns=kinds.count("yawn"),
+            looks_away=kinds.count("look_away"),
+            hands_raised=kinds.count("raise_hand"),
+            absences=kinds.count("leave"),
+        )
 
 
 class Timetable:
@@ -132,6 +146,8 @@ def _posed(event: Event, amount: float, still: Pose) -> Pose:
         case "look_away":
             turn = event.side * _smooth(amount)
             return replace(still, yaw_deg=still.yaw_deg + 30 * turn, look_x=still.look_x + 0.6 * turn)
+        case "raise_hand":
+            return replace(still, hand_raised=_smooth(amount), hand_side=event.side)
         case "leave":
             gone = amount**2  # slowly up from the chair, then quickly away
             return replace(still, present=amount < 1, x=still.x + event.side * _OUT_OF_FRAME * gone)
@@ -143,11 +159,11 @@ def _smooth(amount: float) -> float:
 
 
 def _scenes(chance: random.Random, seed: int, duration_s: float) -> Iterator[Event]:
-    """Yawns, looks aside and absences in turn; students begin at different places of the round."""
+    """Yawns, looks aside, raised hands and absences in turn; students begin at different places of the round."""
     at_s, number = chance.uniform(*FIRST_SCENE_S), seed
     while True:
         kind = _SCENES[number % len(_SCENES)]
-        lasts_s = chance.uniform(*{"yawn": YAWN_S, "look_away": LOOK_AWAY_S, "leave": LEAVE_S}[kind])
+        lasts_s = chance.uniform(*_SCENE_S[kind])
         if at_s + lasts_s > duration_s - LAST_S:
             return
         yield Event(kind, at_s, at_s + lasts_s, chance.choice((-1, 1)))

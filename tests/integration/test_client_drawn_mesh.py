@@ -45,7 +45,7 @@ def test_a_minute_of_a_student_is_tracked(mesh: Mesh, seed: int) -> None:
     facing = [(pose, face) for pose, face in pairs if face and abs(pose.yaw_deg) < 10 and abs(pose.x) < 0.1]
     assert min(face.ear for pose, face in facing if pose.eyes == 1) > 0.25
     assert max(face.ear for pose, face in facing if pose.eyes == 0) < 0.1
-    assert min((face.mar for pose, face in facing if pose.mouth == 1), default=1) > 0.8
+    assert min((face.mar for pose, face in facing if pose.mouth == 1), default=1) > 0.55  # a yawn is 0.5 and more
     assert max(face.mar for pose, face in facing if pose.mouth == 0) < 0.2
 
 

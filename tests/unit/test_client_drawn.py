@@ -49,9 +49,12 @@ def test_grain_changes_a_little_everywhere() -> None:
         Pose(x=0.1),
         Pose(y=0.1),
         Pose(scale=0.7),
+        Pose(hand_raised=1),
+        Pose(hand_raised=1, hand_side=-1),
+        Pose(hand_raised=0.5),
         Pose(present=False),
         Pose(x=5.0),
-        Pose(eyes=7, mouth=9, look_x=3, yaw_deg=200),
+        Pose(eyes=7, mouth=9, look_x=3, yaw_deg=200, hand_raised=5),
     ],
     ids=str,
 )

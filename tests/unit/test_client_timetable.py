@@ -42,6 +42,7 @@ def test_poses_stay_in_range(seed: int, t_s: float) -> None:
     assert abs(pose.look_x) <= 1
     assert abs(pose.look_y) <= 1
     assert abs(pose.yaw_deg) <= 35
+    assert 0 <= pose.hand_raised <= 1
 
 
 @given(seeds)
@@ -56,10 +57,12 @@ def test_a_full_event_is_all_there(seed: int) -> None:
                 assert pose.mouth == 1
             case "look_away":
                 assert pose.yaw_deg * event.side > 25
+            case "raise_hand":
+                assert (pose.hand_raised, pose.hand_side) == (1, event.side)
             case "leave":
                 assert not pose.present
         after = timetable.pose_at(event.end_s + GUARD_S / 2)
-        assert (after.eyes, after.mouth, after.present) == (1, 0, True)
+        assert (after.eyes, after.mouth, after.hand_raised, after.present) == (1, 0, 0, True)
 
 
 @given(seeds, st.floats(0, 0.0999), st.sampled_from([10, 15, 30]))
@@ -76,6 +79,7 @@ def test_the_truth_only_grows(seed: int, one_s: float, other_s: float) -> None:
     assert early.blinks <= late.blinks
     assert early.yawns <= late.yawns
     assert early.looks_away <= late.looks_away
+    assert early.hands_raised <= late.hands_raised
     assert early.absences <= late.absences
 
 
