@@ -72,6 +72,22 @@ def test_twice_the_usual_deviation_scores_one_half() -> None:
     assert change_score(usual, (*twice, *UNEXPRESSED)) == pytest.approx(0.5, abs=1e-4)
 
 
+def test_one_feature_alone_does_not_say_everything() -> None:
+    usual = known(features())
+    assert change_score(usual, features(head_motion_deg_s=1e9)) == pytest.approx(0.5)  # 6² of nine, over that and 4
+
+
+def test_as_many_windows_as_the_predictor_looks_back_on_are_kept() -> None:
+    windows = [Window(n, 5000 * n, 5000 * n + 5000, features(blinks_per_min=12.0 * n)) for n in range(5)]
+    past, seen = Past(), []
+    for window in windows:
+        past, concluded = conclude(past, window, 3)
+        seen.append([row[BEHAVIOUR.index("blinks_per_min")] for row in concluded.recent])
+    assert seen == [[0], [0, 12], [0, 12, 24], [12, 24, 36], [24, 36, 48]]
+    assert len(past.recent) == 3
+    assert conclude(Past(), windows[0], 1)[0].recent == ()
+
+
 def test_somebody_who_always_moves_scores_less_for_moving() -> None:
     calm = known(*[features(head_motion_deg_s=4.0 + n % 2) for n in range(20)])
     lively = known(*[features(head_motion_deg_s=5.0 + 20 * (n % 2)) for n in range(20)])

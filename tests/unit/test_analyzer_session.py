@@ -228,6 +228,9 @@ def test_each_window_is_concluded_once_and_the_end_concludes_the_last() -> None:
     assert last.concluded is not None
     assert (last.concluded.window.index, last.concluded.window.to_ms) == (3, 5_017_900)
     assert end(ended, NOW_MS, Skills())[1].concluded is None
+    late = [replace(seen, seq=200 + seen.seq) for seen in scene((LOOKING, 8), at_ms=5_018_000)]
+    again = [taken.concluded.window for taken in play(late, ended)[1] if taken.concluded]
+    assert [(window.index, window.from_ms) for window in again] == [(4, 5_020_000)]
 
 
 def test_previews_are_due_once_a_second() -> None:

@@ -104,6 +104,12 @@ def test_blinks_per_minute_are_counted_where_they_end_once() -> None:
     assert [feature(window, "blinks_per_min") for window in play(shown)[1]] == [12, 24]
 
 
+def test_a_blink_that_ends_in_a_step_across_windows_belongs_to_the_later_one() -> None:
+    shown = frames(10, 10, lambda s: person(blinks=int(s >= 5)), from_ms=50)
+    shown = [(0, person()), *((at_ms, seen) for at_ms, seen in shown)]
+    assert [feature(window, "blinks_per_min") for window in play(shown)[1]] == [0, 12]
+
+
 def test_a_step_between_frames_is_split_where_the_window_ends() -> None:
     shown: list[Frame] = [(at_ms, person(pitch=float(at_ms))) for at_ms in (0, 1900, 3800, 5700, 7600, 9500, 11_400)]
     whole = 5000 / sqrt(12)
@@ -167,6 +173,8 @@ def test_the_end_closes_a_window_that_holds_enough_and_only_once() -> None:
     assert end(state)[1] is None
     late = play(frames(7, 10, still, from_ms=8100), state, 8000)[1]  # somebody streams on
     assert [each.index for each in late] == [2]
+    early, _ = end(play(frames(5.5, 10, still))[0])  # what comes before 10 s belongs to the window that was closed
+    assert end(play(frames(4.4, 10, still, from_ms=5600), early, 5500)[0])[1] is None
     assert end(play(frames(7, 10, still)[:70])[0])[1] is None  # 1.9 s of the second window
     assert end(Windows()) == (replace(Windows(), index=1), None)
 
