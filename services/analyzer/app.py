@@ -64,6 +64,10 @@ def build_app(
 def _predictors(settings: Settings) -> Predictors:
     if settings.predictor_model is None:
         return Predictors()
+    if settings.emotion_inference == "off":
+        raise StartFailed(
+            "PREDICTOR_MODEL needs EMOTION_INFERENCE=on: the quadrants of arousal and valence it predicts are emotions"
+        )
     try:
         return Predictors(emotional=OnnxPredictor(settings.predictor_model))
     except WrongModel as error:

@@ -20,13 +20,13 @@ class Predictors:
     emotional: Predictor = builtin.QUADRANTS
     behavioural: Predictor = builtin.BEHAVIOUR
 
-    def predict(self, session_id: str, concluded: Concluded, *, emotion: bool) -> tuple[Prediction, bool]:
+    def predict(self, session_id: str, concluded: Concluded) -> tuple[Prediction, bool]:
         """The window's prediction, and whether the predictor gave one: where it failed, what was measured is left.
 
-        Without `emotion` (not inferred of this person, or of nobody) neither expressions nor what follows from them
-        are in it. A window in which no expression could be measured says nothing of emotions either.
+        Expressions are measured only where emotions may be inferred of this person. A window in which they were not has
+        neither them nor what would follow from them.
         """
-        expressed = emotion and None not in concluded.window.features[len(BEHAVIOUR) :]
+        expressed = None not in concluded.window.features[len(BEHAVIOUR) :]
         predictor = self.emotional if expressed else self.behavioural
         guess: Guess | None = None
         try:
@@ -34,7 +34,7 @@ class Predictors:
         except PredictionFailed as error:
             logger.error("a window is not predicted", session_id=session_id, model=predictor.name, error=str(error))
         window = concluded.window
-        names = FEATURES if emotion else BEHAVIOUR
+        names = FEATURES if expressed else BEHAVIOUR
         score = concluded.change_score
         if guess is not None and guess.change_score is not None:
             score = round(guess.change_score, 4)

@@ -167,7 +167,7 @@ class Turns:
 
     def _predict(self, state: SessionState, concluded: Concluded, outcome: Outcome, marks: dict[str, str]) -> None:
         """Add the prediction of a window that is over."""
-        prediction, guessed = self._predictors.predict(state.session_id, concluded, emotion=False)
+        prediction, guessed = self._predictors.predict(state.session_id, concluded)
         outcome.messages.append(Message(PREDICTIONS, state.session_id, prediction.encode(), marks))
         outcome.unpredicted = not guessed
 

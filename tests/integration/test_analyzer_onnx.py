@@ -163,20 +163,21 @@ def test_without_onnxruntime_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("content", "hidden", "said"),
+    ("content", "environment", "said"),
     [
-        (None, "", r".*m\.onnx: there is no such file; wanted an ONNX model"),
-        (b"GIF89a", "", r".*m\.onnx: not an ONNX model that can be loaded: .*"),
-        (b"", "onnxruntime", r"it needs onnxruntime, which is not installed; install rapt\[onnx\]"),
+        (None, {}, r": .*m\.onnx: there is no such file; wanted an ONNX model"),
+        (b"GIF89a", {}, r": .*m\.onnx: not an ONNX model that can be loaded: .*"),
+        (b"", {"EMOTION_INFERENCE": "off"}, r" needs EMOTION_INFERENCE=on: .*"),
+        (b"", {"RAPT_HIDE": "onnxruntime"}, r": it needs onnxruntime, which is not installed; install rapt\[onnx\]"),
     ],
 )
 def test_rapt_does_not_start_with_a_model_that_cannot_serve(
-    tmp_path: Path, content: bytes | None, hidden: str, said: str
+    tmp_path: Path, content: bytes | None, environment: dict[str, str], said: str
 ) -> None:
     path = tmp_path / "m.onnx"
     if content is not None:
         path.write_bytes(content)
-    environment = {"PREDICTOR_MODEL": str(path), "PYTHONPATH": str(HIDE), "RAPT_HIDE": hidden}
-    process = RaptProcess("up", tmp_path / "data", environment)
-    with pytest.raises(AssertionError, match=rf"ended with 1:\nrapt: PREDICTOR_MODEL: {said}\n$"):
+    hide = {"PYTHONPATH": str(HIDE), "RAPT_HIDE": ""}
+    process = RaptProcess("up", tmp_path / "data", {**hide, "PREDICTOR_MODEL": str(path), **environment})
+    with pytest.raises(AssertionError, match=rf"ended with 1:\nrapt: PREDICTOR_MODEL{said}\n$"):
         process.start()

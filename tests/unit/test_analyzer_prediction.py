@@ -225,7 +225,7 @@ def concluded(**changed: float | None) -> Concluded:
 
 
 def test_a_prediction_says_quadrant_emotion_and_color() -> None:
-    prediction, guessed = Predictors().predict("s", concluded(happy=0.9, neutral=0.1), emotion=True)
+    prediction, guessed = Predictors().predict("s", concluded(happy=0.9, neutral=0.1))
     assert guessed
     assert (prediction.window, prediction.from_ms, prediction.to_ms, prediction.change_score) == (7, 1_000, 6_000, 0.25)
     assert (prediction.probe, prediction.emotion, prediction.color) == ("HH", "Happy", "#eecdac")
@@ -236,7 +236,7 @@ def test_a_prediction_says_quadrant_emotion_and_color() -> None:
 
 def test_where_emotions_are_not_inferred_nothing_of_them_is_in_the_bytes() -> None:
     unexpressed = dict.fromkeys(EXPRESSIONS)
-    prediction, guessed = Predictors().predict("s", concluded(**unexpressed), emotion=False)
+    prediction, guessed = Predictors().predict("s", concluded(**unexpressed))
     assert guessed
     assert (prediction.change_score, prediction.model) == (0.25, "behaviour-1")
     assert prediction.cluster_id is not None
@@ -245,14 +245,8 @@ def test_where_emotions_are_not_inferred_nothing_of_them_is_in_the_bytes() -> No
     assert not [name for name in EMOTIONAL if f'"{name}"'.encode() in prediction.encode()]
 
 
-def test_a_window_without_expressions_says_nothing_of_emotions() -> None:
-    prediction, _ = Predictors().predict("s", concluded(**dict.fromkeys(EXPRESSIONS)), emotion=True)
-    assert (prediction.probe, prediction.model) == (None, "behaviour-1")
-    assert prediction.features["happy"] is None
-
-
 def test_where_the_predictor_fails_what_was_measured_is_left() -> None:
-    prediction, guessed = Predictors(Failing(), Failing()).predict("s", concluded(), emotion=True)
+    prediction, guessed = Predictors(Failing(), Failing()).predict("s", concluded())
     assert not guessed
     assert (prediction.change_score, prediction.features["engagement"], prediction.model) == (0.25, 0.9, "failing")
     assert b"cluster_id" not in prediction.encode()
