@@ -17,6 +17,10 @@ from schemas.sessions import Consent, EndReason, SessionEnd, SessionStart
 from schemas.topics import ANALYZER_STATE, DEAD_LETTERS, FRAMES, METRICS, PREDICTIONS, PREVIEWS, STATUS, Topic
 from services.analyzer.app import Analyzer, build_app
 from services.analyzer.domain.faces import Region
+from services.analyzer.domain.prediction import Guess
+from services.analyzer.domain.windows import Features
+from services.analyzer.predict import Predictors
+from services.analyzer.predictors.port import PredictionFailed
 from services.analyzer.vision.port import FaceVision, Picture
 from services.runtime.clock import now_ms
 from services.runtime.log import Consumer, EventLog, LogUnavailable, Position, Record
@@ -35,7 +39,8 @@ LEVELS = {"open": 250, "shut": 150, "yawn": 50}  # grey of the frame's upper lef
 
 
 def drawn(act: str) -> bytes:
-    image = np.random.default_rng(1).integers(60, 200, (240, 320, 3), np.uint8)
+    image = np.random.default_rng(1).integers(140, 200, (240, 320, 3), np.uint8)
+    image[::40], image[:, ::40] = 20, 20  # lines as sharp as lashes
     image[:32, :32] = LEVELS[act]
     return cv2.imencode(".jpg", image)[1].tobytes()
 
@@ -237,6 +242,28 @@ async def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(
     assert blinks[-1] == 4
     await reader.until(lambda: len(reader.predictions()) == 2)
     assert [len(values) for values in reader.predictions().values()] == [1, 1]
+
+
+async def test_windows_that_the_predictor_fails_on_are_counted_and_keep_what_was_measured(
+    log: LocalLog, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing:
+        name, look_back = "failing", 1
+
+        def predict(self, recent: Sequence[Features]) -> Guess:
+            raise PredictionFailed("it would not")
+
+    monkeypatch.setattr("services.analyzer.app._predictors", lambda _: Predictors(Failing(), Failing()))
+    counters = Metrics()
+    async with running(build(log, counters)):
+        await begin(log)
+        await stream(log)
+        await end(log, 120)
+        await reader.until(lambda: reader.totals() and len(reader.on(PREDICTIONS)) == 2)
+    predictions = [Prediction.decode(record.value) for record in reader.on(PREDICTIONS)]
+    assert [(each.model, each.cluster_id) for each in predictions] == [("failing", None)] * 2
+    assert all(each.features["engagement"] for each in predictions)
+    assert counters.registry.get_sample_value("rapt_predictions_failed_total") == 2
 
 
 async def test_stopped_and_started_again_nothing_is_analyzed_twice(log: LocalLog, reader: Reader) -> None:
