@@ -38,7 +38,7 @@ def run_evaluation(
         _complain(err, failure)
     if as_json:
         out.print_json(json.dumps(as_object(judged)))
-    elif len(failures) < len(clips):
+    else:
         # A pipe has no width: nothing is to be cut off there.
         wide = out if out.is_terminal else Console(file=out.file, width=200)
         for table in tables(judged):

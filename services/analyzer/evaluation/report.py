@@ -74,6 +74,8 @@ def headline(score: Score) -> dict[str, float | None]:
 def tables(judged: Sequence[Judged]) -> Iterator[Table]:
     """One for each metric that some clip says something about, one that compares the rates, then the summary."""
     everything = rows(judged)
+    if not everything:
+        return
     for name, cells_of in _METRICS.items():
         told = [(row, cells) for row in everything if (cells := cells_of(row.score)) is not None]
         if told:
@@ -239,7 +241,9 @@ def number(value: float | None) -> str:
     """Three decimals at most."""
     if value is None:
         return "–"
-    return f"{value:.3f}".rstrip("0").rstrip(".") if math.isfinite(value) else "never"
+    if not math.isfinite(value):
+        return "never"
+    return f"{round(value, 3) + 0:.3f}".rstrip("0").rstrip(".")  # + 0: no −0
 
 
 def _counts(counts: Counter[str]) -> str:
