@@ -1,6 +1,7 @@
 """More work than the cores can do: who is analyzed how often, how old what is shown is, and how long acks take.
 
-`rapt up` takes twice the frames that it can analyze. The same clients at a light load first say what an ack takes.
+`rapt up` takes about twice the frames that two cores can analyze. The same clients, sessions and frames without consent
+to analysis say first what an acknowledgement takes where nothing competes with it.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from services.client.tally import percentile
 from services.runtime.settings import Settings
 from tests.support.processes import PASSWORD, Embedded
 
-LIGHT, HEAVY = 4, 60  # sessions
+SESSIONS = 40
 FPS = 15.0
 SECONDS = 20.0
 WARM_UP_S = 8.0
@@ -22,23 +23,23 @@ STALE_AFTER_MS = Settings.model_fields["stale_after_ms"].default
 
 
 def run() -> list[Claim]:
-    light, heavy = (_under(sessions) for sessions in (LIGHT, HEAVY))
-    light_ack_ms, heavy_ack_ms = (percentile(report.ack_latencies_ms, 0.99) for report in (light, heavy))
-    if light_ack_ms is None or heavy_ack_ms is None or heavy.p99_ms is None:
+    received, analyzed = (_stream(analysis=analysis) for analysis in (False, True))
+    calm_ms, busy_ms = (percentile(report.ack_latencies_ms, 0.99) for report in (received, analyzed))
+    if calm_ms is None or busy_ms is None or analyzed.p99_ms is None:
         raise RuntimeError("no acknowledgement or no metrics came back")
-    share = heavy.measured / heavy.sent
-    load_told = f"{HEAVY} sessions × {FPS:g} fps, {share:.0%} of {heavy.sent} frames analyzed"
+    share = analyzed.measured / analyzed.sent
+    what = f"{SESSIONS} sessions × {FPS:g} fps, {share:.0%} of {analyzed.sent} frames analyzed"
     return [
-        Claim("fairness under overload (Jain's index)", jain(heavy.measured_each), "", "at least", 0.95, load_told),
-        Claim("capture → shown under overload, p99", heavy.p99_ms, "ms", "at most", STALE_AFTER_MS, load_told),
+        Claim("fairness under overload (Jain's index)", jain(analyzed.measured_each), "", "at least", 0.95, what),
+        Claim("capture → shown under overload, p99", analyzed.p99_ms, "ms", "at most", STALE_AFTER_MS, what),
         Claim(
-            "ack under overload, p99 ÷ under light load",
-            heavy_ack_ms / light_ack_ms,
+            "capture → acknowledged, p99: overloaded analysis ÷ none",
+            busy_ms / calm_ms,
             "×",
             "at most",
             2.0,
-            f"{heavy_ack_ms:.0f} ms",
-            f"{light_ack_ms:.0f} ms with {LIGHT} sessions",
+            f"{busy_ms:.0f} ms",
+            f"{calm_ms:.0f} ms",
         ),
     ]
 
@@ -49,7 +50,7 @@ def jain(shares: list[int]) -> float:
     return sum(shares) ** 2 / (len(shares) * squares) if squares else 0.0
 
 
-def _under(sessions: int) -> LoadReport:
+def _stream(*, analysis: bool) -> LoadReport:
     with tempfile.TemporaryDirectory() as folder:
         rapt = Embedded(Path(folder) / "data", {"LOG_LEVEL": "warning"})
         rapt.start()
@@ -60,11 +61,12 @@ def _under(sessions: int) -> LoadReport:
                     username="student",
                     password=PASSWORD,
                     lecture_code="DEMO",
-                    sessions=sessions,
+                    sessions=SESSIONS,
                     fps=FPS,
                     seconds=WARM_UP_S + SECONDS,
                     warm_up_s=WARM_UP_S,
                     frames=drawn_frames(),
+                    analysis=analysis,
                 )
             )
         finally:

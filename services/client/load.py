@@ -48,6 +48,7 @@ async def load(
     size: tuple[int, int] = (320, 240),
     record: bool = False,
     landmarks: bool = False,
+    analysis: bool = True,
     warm_up_s: float = 0.0,
     live: asyncio.Event | None = None,
 ) -> LoadReport:
@@ -56,7 +57,7 @@ async def load(
     Captures of the first `warm_up_s` seconds count in no latency. `live` is set when all sessions stream.
     Raises `ClientError` when one cannot begin or is lost.
     """
-    consent = Consent(recording=record, live_view=True)
+    consent = Consent(analysis=analysis, recording=record, live_view=True)
     options = StreamOptions(size=size, fps=fps, record=record, consent=consent, landmarks=landmarks)
     clients = [StudentClient(url, username, password, lecture_code, options) for _ in range(sessions)]
     try:
