@@ -46,5 +46,6 @@ FLOORS = (
     Floor("left, longest delay, s", "≤", (0.3, 0.3, 0.3, 0.4)),
     Floor("returned, longest delay, s", "≤", (0.5, 0.5, 0.5, 0.6)),
     Floor("PERCLOS, largest error", "≤", (0.05, 0.05, 0.05, 0.05)),
-    Floor("frames refused", "≤", (0.01, 0.01, 0.01, 0.01)),
+    Floor("clear frames refused", "≤", (0.01, 0.01, 0.01, 0.01)),
+    Floor("hidden frames refused", "≥", (0.99, 0.99, 0.99, 0.99)),
 )

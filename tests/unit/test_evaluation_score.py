@@ -126,6 +126,25 @@ def test_who_says_nothing_is_not_wrong_but_refuses() -> None:
     assert (told.refused.value, told.refused_why) == (1, Counter(dark=len(seen)))
 
 
+def test_in_the_dark_it_is_right_to_refuse() -> None:
+    spans = [Span("blink", 1, 1.1), Span("dark", 3, 8), Span("blink", 5, 5.1)]
+    truth = complete(spans, [Moment(n / 10, 0, 0, 0) for n in range(100)])
+    refusal = {"insufficient_signal": True, "insufficient_reason": "dark", "yaw_deg": 40.0}
+    seen = observed(truth, 10)
+    for number in range(30, 81):
+        seen[number] = seen[number].model_copy(update=refusal)
+    seen = [metrics.model_copy(update={"blink_count": min(1, metrics.blink_count)}) for metrics in seen]
+    told = score(truth, seen)
+    assert told.blinks == Tally(1)
+    assert (told.refused.part, told.refused_hidden.value) == (0, 1.0)
+    assert (told.yaw_error_deg.value, told.pose_measured.value) == (0, 1)
+
+
+def test_who_measures_in_the_dark_guesses() -> None:
+    truth = complete([Span("face_small", 3, 8)], [Moment(n / 10) for n in range(100)])
+    assert score(truth, observed(truth, 10)).refused_hidden == Share(0, 41)  # 3.5…7.5 s
+
+
 def test_a_false_blink_is_told_with_what_was_going_on() -> None:
     truth = complete([Span("talking", 3, 5)], [Moment(n / 10) for n in range(100)])
     seen = observed(truth, 10)

@@ -147,10 +147,6 @@ class Matched:
     missed: tuple[int, ...]
     false_s: tuple[float, ...]
 
-    def tally(self, spans: Sequence[Span]) -> Tally:
-        """With the windows' own events."""
-        return Tally(len(self.hits), tuple(spans[i].start_s for i in self.missed), self.false_s)
-
 
 def match(windows: Sequence[tuple[float, float]], told_s: Iterable[float]) -> Matched:
     """Pair each time with at most one window that holds it, and each window with at most one time: as many pairs as

@@ -67,7 +67,8 @@ def headline(score: Score) -> dict[str, float | None]:
         "hand raised, longest delay, s": score.hand_raised.longest_s,
         "hand lowered, longest delay, s": score.hand_lowered.longest_s,
         "PERCLOS, largest error": score.perclos_error,
-        "frames refused": score.refused.value,
+        "clear frames refused": score.refused.value,
+        "hidden frames refused": score.refused_hidden.value,
     }
 
 
@@ -127,7 +128,7 @@ def as_object(judged: Sequence[Judged]) -> dict[str, Any]:
             "hand": score_.HAND_TOLERANCE_S,
             "held_margin": score_.HELD_MARGIN_S,
             "rest_margin": score_.REST_MARGIN_S,
-            "absent_margin": score_.ABSENT_MARGIN_S,
+            "hidden_margin": score_.HIDDEN_MARGIN_S,
         },
         "clips": [
             {
@@ -201,8 +202,14 @@ def _perclos(score: Score) -> Cells:
 
 
 def _refused(score: Score) -> Cells:
-    share = number(score.refused.value)
-    return {"frames": str(score.refused.whole), "refused": share, "why": _counts(score.refused_why)}
+    clear, hidden = score.refused, score.refused_hidden
+    return {
+        "clear frames": str(clear.whole),
+        "refused": number(clear.value),
+        "hidden frames": str(hidden.whole),
+        "refused ": number(hidden.value),
+        "why": _counts(score.refused_why),
+    }
 
 
 _METRICS: dict[str, Callable[[Score], Cells]] = {
@@ -217,7 +224,7 @@ _METRICS: dict[str, Callable[[Score], Cells]] = {
         s.hands, **{"raised after s": _delay(s.hand_raised), "lowered after s": _delay(s.hand_lowered)}
     ),
     "PERCLOS": _perclos,
-    "Refused, while somebody is there": _refused,
+    "Refused": _refused,
 }
 _TEXT = ("clip", "all clips", "false during", "said instead", "why")
 

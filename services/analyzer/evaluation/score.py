@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from schemas.events import FrameMetrics
-from services.analyzer.evaluation.figures import Delays, Labels, Mean, Share, Sum, Tally, during, match
+from services.analyzer.evaluation.figures import Delays, Labels, Matched, Mean, Share, Sum, Tally, during, match
 from services.analyzer.evaluation.truth import LONG_CLOSURE_S, Span, Truth
 
 # What is told may be this far from where it happened, and the longest gap between two frames farther.
@@ -18,7 +18,7 @@ HAND_TOLERANCE_S = 0.5  # a hand on its way up
 # Labels are judged this far inside of where they are held, and rest this far outside: an expression comes and goes.
 HELD_MARGIN_S = 0.3
 REST_MARGIN_S = 0.8
-ABSENT_MARGIN_S = 0.5  # who comes or goes is neither here nor away
+HIDDEN_MARGIN_S = 0.5  # who comes or goes is neither here nor away
 
 _GAZES = ("gaze_left", "gaze_right", "gaze_up", "gaze_down", "gaze_center")
 _EXPRESSIONS = ("happy", "sad", "surprised", "angry", "neutral")
@@ -52,8 +52,9 @@ class Score(Sum):
     hand_lowered: Delays = field(default=Delays())
     perclos: tuple[float, ...] = ()  # at the end of each clip
     perclos_truth: tuple[float, ...] = ()
-    refused: Share = field(default=Share())  # of the frames with somebody there
+    refused: Share = field(default=Share())  # of the frames in which the person can be measured
     refused_why: Counter[str] = field(default_factory=Counter)
+    refused_hidden: Share = field(default=Share())  # of those in which not
 
     @property
     def perclos_error(self) -> float | None:
@@ -75,7 +76,8 @@ def score(truth: Truth, seen: Sequence[FrameMetrics]) -> Score:
     until_s = times_s[-1]
     gap_s = max((b - a for a, b in pairwise(times_s)), default=0.0)
     absences = truth.of("absent")
-    here = [metrics for metrics in seen if not truth.absent(_at_s(metrics), ABSENT_MARGIN_S)]
+    here = [metrics for metrics in seen if not truth.hides(*_around(metrics, HIDDEN_MARGIN_S))]
+    hidden = [metrics for metrics in seen if truth.hidden(*_around(metrics, HIDDEN_MARGIN_S))]
     why = Counter(str(metrics.insufficient_reason) for metrics in here if metrics.insufficient_signal)
     return Score(
         frames=len(seen),
@@ -91,6 +93,7 @@ def score(truth: Truth, seen: Sequence[FrameMetrics]) -> Score:
         **_perclos(truth, seen),
         refused=Share(why.total(), len(here)),
         refused_why=why,
+        refused_hidden=Share(sum(metrics.insufficient_signal for metrics in hidden), len(hidden)),
     )
 
 
@@ -98,11 +101,22 @@ def _at_s(metrics: FrameMetrics) -> float:
     return metrics.captured_at_ms / 1000
 
 
+def _around(metrics: FrameMetrics, margin_s: float) -> tuple[float, float]:
+    return _at_s(metrics) - margin_s, _at_s(metrics) + margin_s
+
+
+def _tally(truth: Truth, told: Matched, spans: Sequence[Span]) -> Tally:
+    """What nobody could see is not missed."""
+    missed = (spans[i] for i in told.missed)
+    missed_at_s = tuple(span.start_s for span in missed if not truth.hides(span.start_s, span.end_s))
+    return Tally(len(told.hits), missed_at_s, told.false_s)
+
+
 def _blinks(truth: Truth, seen: Sequence[FrameMetrics], times_s: Sequence[float], slack_s: float) -> dict[str, Any]:
     blinks = truth.of("blink")
     told = match([_widened(span, slack_s) for span in blinks], _rises(seen, lambda m: m.blink_count))
     return {
-        "blinks": told.tally(blinks),
+        "blinks": _tally(truth, told, blinks),
         "blinks_shown": sum(any(_shows(truth, span, at_s) for at_s in times_s) for span in blinks),
         "false_blinks": during(told.false_s, truth.spans, slack_s),
     }
@@ -121,7 +135,7 @@ def _shows(truth: Truth, blink: Span, at_s: float) -> bool:
 def _yawns(truth: Truth, seen: Sequence[FrameMetrics], slack_s: float) -> dict[str, Any]:
     yawns = truth.of("yawn")
     told = match([_widened(span, slack_s) for span in yawns], _rises(seen, lambda m: m.yawn_count))
-    return {"yawns": told.tally(yawns), "false_yawns": during(told.false_s, truth.spans, slack_s)}
+    return {"yawns": _tally(truth, told, yawns), "false_yawns": during(told.false_s, truth.spans, slack_s)}
 
 
 def _closures(truth: Truth, seen: Sequence[FrameMetrics], slack_s: float) -> dict[str, Any]:
@@ -130,7 +144,8 @@ def _closures(truth: Truth, seen: Sequence[FrameMetrics], slack_s: float) -> dic
     due = [Span(span.kind, span.start_s + LONG_CLOSURE_S, span.end_s) for span in long]
     told = match([_widened(span, slack_s) for span in due], _onsets(seen, lambda m: m.drowsy))
     delays_s = tuple(at_s - due[i].start_s for i, at_s in told.hits.items())
-    return {"closures": told.tally(long), "closure_delay": Delays(delays_s, len(told.missed))}
+    tally = _tally(truth, told, long)
+    return {"closures": tally, "closure_delay": Delays(delays_s, tally.missed)}
 
 
 def _hands(truth: Truth, seen: Sequence[FrameMetrics], gap_s: float) -> dict[str, Any]:
@@ -138,9 +153,10 @@ def _hands(truth: Truth, seen: Sequence[FrameMetrics], gap_s: float) -> dict[str
     windows = [(span.start_s - HAND_TOLERANCE_S - gap_s, span.end_s + gap_s) for span in hands]
     told = match(windows, _onsets(seen, lambda m: m.hand_raised))
     ends_s = [hands[i].end_s for i in told.hits if hands[i].end_s + gap_s < _at_s(seen[-1])]
+    tally = _tally(truth, told, hands)
     return {
-        "hands": told.tally(hands),
-        "hand_raised": Delays(tuple(at_s - hands[i].start_s for i, at_s in told.hits.items()), len(told.missed)),
+        "hands": tally,
+        "hand_raised": Delays(tuple(at_s - hands[i].start_s for i, at_s in told.hits.items()), tally.missed),
         "hand_lowered": _delays(ends_s, seen, lambda m: not m.hand_raised),
     }
 
@@ -181,17 +197,17 @@ def _delays(moments_s: Iterable[float], seen: Sequence[FrameMetrics], told: Flag
 
 
 def _pose(truth: Truth, seen: Sequence[FrameMetrics]) -> dict[str, Any]:
-    """Mean absolute errors over the frames that have angles and whose truth is known."""
+    """Mean absolute errors over the frames that are measured and whose truth is known."""
     errors = dict.fromkeys(("yaw", "pitch", "roll"), Mean())
     measured = Share()
     for metrics in seen:
         moment = truth.at(_at_s(metrics))
-        if moment is None or moment.yaw_deg is None or truth.absent(_at_s(metrics), ABSENT_MARGIN_S):
+        if moment is None or moment.yaw_deg is None or truth.hides(*_around(metrics, HIDDEN_MARGIN_S)):
             continue
-        measured += Share(metrics.yaw_deg is not None, 1)
+        measured += Share(not metrics.insufficient_signal, 1)
         for name in errors:
             said, true = getattr(metrics, f"{name}_deg"), getattr(moment, f"{name}_deg")
-            if said is not None and true is not None:
+            if not metrics.insufficient_signal and said is not None and true is not None:
                 errors[name] += Mean(abs(said - true), 1)
     return {**{f"{name}_error_deg": error for name, error in errors.items()}, "pose_measured": measured}
 

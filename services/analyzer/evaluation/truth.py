@@ -33,6 +33,10 @@ _NAMES = {
     "gaze_center": "gaze_center gaze_centre",
     "absent": "face_fully_absent face_absent no_face absent absence left leave away",
     "present": "present face_present",
+    "dark": "dark too_dark",
+    "blurred": "blurred blur out_of_focus",
+    "face_small": "face_small too_small",
+    "turned_away": "turned_away",
     "hand_raised": "hand_raised hand_raise raised_hand raise_hand hand_up hand",
     "happy": "smile smiling happy",
     "sad": "frown frowning sad",
@@ -40,6 +44,8 @@ _NAMES = {
     "angry": "anger angry",
     "neutral": "neutral",
 }
+# While one of these lasts, nobody can measure: to refuse is right, and what is missed is not missed.
+_HIDING = ("absent", "dark", "blurred", "face_small", "turned_away")
 _KIND = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 
 
@@ -95,12 +101,16 @@ class Truth:
         best = min(near, key=lambda moment: abs(moment.at_s - at_s), default=None)
         return best if best is not None and abs(best.at_s - at_s) <= within_s else None
 
-    def absent(self, at_s: float, margin_s: float = 0.0) -> bool:
-        """Nobody is there, or somebody is just coming or going."""
-        return any(span.overlaps(at_s - margin_s, at_s + margin_s) for span in self.of("absent"))
+    def hides(self, start_s: float, end_s: float) -> bool:
+        """Whether, at any time between, the person is not there or cannot be measured."""
+        return any(span.overlaps(start_s, end_s) for span in self.of(*_HIDING))
+
+    def hidden(self, start_s: float, end_s: float) -> bool:
+        """Whether that lasts from the one to the other."""
+        return any(span.start_s <= start_s and end_s <= span.end_s for span in self.of(*_HIDING))
 
     def perclos(self, until_s: float) -> float | None:
-        """Share of the last 60 s with somebody there in which the lids were 80 % down; None where nobody was.
+        """Share of the last 60 measurable seconds in which the lids were 80 % down; None where there are none.
 
         From the lids' coefficients, linear between frames; from the events where there are none.
         """
@@ -112,7 +122,7 @@ class Truth:
             moments = [Moment(number / 100, closed=float(down)) for number, down in zip(times, lids, strict=True)]
         whole_s = closed_s = 0.0
         for before, after in reversed(list(pairwise(moments))):
-            if whole_s < PERCLOS_WINDOW_S and not self.absent(after.at_s):
+            if whole_s < PERCLOS_WINDOW_S and not self.hides(after.at_s, after.at_s):
                 whole_s += after.at_s - before.at_s
                 closed_s += _closed_s(before, after)
         return closed_s / whole_s if whole_s else None
