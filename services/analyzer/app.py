@@ -19,10 +19,11 @@ from services.analyzer.predictors.onnx import OnnxPredictor
 from services.analyzer.predictors.port import WrongModel
 from services.analyzer.scheduler import Scheduler
 from services.analyzer.turn import Turns
+from services.analyzer.vision.body import MediaPipeBody
 from services.analyzer.vision.faces import MediaPipeFaces
 from services.analyzer.vision.graph import load_mediapipe
 from services.analyzer.vision.pool import Pool
-from services.analyzer.vision.port import FaceVision
+from services.analyzer.vision.port import BodyVision, FaceVision
 from services.runtime.clock import now_ms
 from services.runtime.lag import measure_lag
 from services.runtime.lifecycle import StartFailed
@@ -35,6 +36,7 @@ logger = structlog.get_logger(__name__)
 GROUP = "analyzer"
 UPKEEP_EVERY_S = 0.5
 _LESS_URGENT = 5  # of 19 steps of niceness: a third of an equal share, never none
+_BODIES = 2  # 67 MB each; 50 looks a second
 MEASURE_LAG_EVERY = 10  # rounds of upkeep
 
 
@@ -44,10 +46,12 @@ def build_app(
     metrics: Metrics,
     *,
     open_faces: Callable[[], FaceVision] = MediaPipeFaces,
+    open_bodies: Callable[[], BodyVision] | None = None,
     clock_ms: Callable[[], int] = now_ms,
     threads: int | None = None,
 ) -> "Analyzer":
-    """`open_faces` and `clock_ms` are for tests; `threads` are as many as there are cores.
+    """`open_faces`, `open_bodies` and `clock_ms` are for tests; `threads` are as many as there are cores. MediaPipe's
+    bodies come with MediaPipe's faces.
 
     Raises `StartFailed` where MediaPipe is not installed, or the user's model cannot serve.
     """
@@ -56,8 +60,11 @@ def build_app(
     threads = threads or len(os.sched_getaffinity(0))
     load = load_mediapipe if open_faces is MediaPipeFaces else None
     predictors = _predictors(settings)
-    skills = Skills(look_back=predictors.emotional.look_back)
-    vision = Vision(Pool(open_faces, threads))
+    skills = Skills(look_back=predictors.emotional.look_back, pose_hz=settings.pose_hz)
+    if open_faces is MediaPipeFaces:
+        open_bodies = open_bodies or MediaPipeBody
+    bodies = Pool(open_bodies, min(threads, _BODIES)) if open_bodies is not None and settings.pose_hz > 0 else None
+    vision = Vision(Pool(open_faces, threads), bodies)
     return Analyzer(settings, log, metrics, vision, skills, predictors, load, clock_ms, threads)
 
 

@@ -6,19 +6,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.analyzer.domain import faces
-from services.analyzer.domain.faces import Following
+from services.analyzer.domain.body import Body
+from services.analyzer.domain.faces import Following, Region
+from services.analyzer.domain.hands import Hands, look_due
+from services.analyzer.vision import motion
+from services.analyzer.vision.motion import Glimpse
 from services.analyzer.vision.pool import Pool
-from services.analyzer.vision.port import FaceVision, Picture
+from services.analyzer.vision.port import BodyVision, FaceVision, Picture
 
 
 @dataclass(frozen=True, slots=True)
 class Vision:
-    """The instances that all sessions share."""
+    """The instances that all sessions share. Without `bodies` nobody looks at hands."""
 
     faces: Pool[FaceVision]
+    bodies: Pool[BodyVision] | None = None
 
     def close(self) -> None:
         self.faces.close()
+        if self.bodies is not None:
+            self.bodies.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,14 @@ class Face:
 
     following: Following
     landmarks_px: NDArray[np.float32] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look at the body, and what later pictures are compared with to know when to look again."""
+
+    body: Body | None
+    glimpse: Glimpse | None
 
 
 def find_face(picture: Picture, following: Following, now_ms: float, vision: FaceVision) -> Face:
@@ -39,3 +54,21 @@ def find_face(picture: Picture, following: Following, now_ms: float, vision: Fac
         if landmarks is None and following.region is not None:
             landmarks = vision.landmarks(picture, following.region)
     return Face(faces.saw(following, landmarks, now_ms), landmarks)
+
+
+def look_at_body(
+    picture: Picture,
+    face: Region,
+    hands: Hands,
+    before: Glimpse | None,
+    now_ms: float,
+    every_ms: float,
+    bodies: Pool[BodyVision],
+) -> Look | None:
+    """None when there is no need to look. `before` is the glimpse of the last look."""
+    changed = before is None or motion.changed(before, picture, face)
+    if not look_due(hands, now_ms, every_ms, moved=changed or (before is not None and before.moving)):
+        return None
+    with bodies.borrowed() as vision:
+        body = vision.body(picture, face)
+    return Look(body, motion.glimpse(picture, face, moving=changed))

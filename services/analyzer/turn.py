@@ -14,12 +14,13 @@ from schemas.sessions import SessionEnd, SessionStart
 from schemas.topics import LANDMARKS, METRICS, PREDICTIONS, PREVIEWS, STATUS, Topic
 from services.analyzer.domain import session
 from services.analyzer.domain.prediction import Concluded
-from services.analyzer.domain.quality import look_due
+from services.analyzer.domain.quality import insufficient, look_due
 from services.analyzer.domain.session import Observation, SessionState, Skills
-from services.analyzer.perceive import Vision, find_face
+from services.analyzer.perceive import Vision, find_face, look_at_body
 from services.analyzer.predict import Predictors
 from services.analyzer.scheduler import Entry
 from services.analyzer.vision.decode import decode, landmark_bytes, preview
+from services.analyzer.vision.motion import Glimpse
 from services.analyzer.vision.port import Picture
 from services.analyzer.vision.probe import probe
 from services.runtime.deadletters import Malformed
@@ -59,9 +60,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class Subject:
-    """A session's state. Whoever holds its turn may change it."""
+    """A session's state. Whoever holds its turn may change it. The glimpse is not kept: whoever has none looks."""
 
     state: SessionState
+    glimpse: Glimpse | None = None
 
 
 class Turns:
@@ -112,7 +114,7 @@ class Turns:
 
     def _frame(self, subject: Subject, headers: FrameHeaders, record: Record) -> Outcome:
         picture = decode(record.value, subject.state.face_px)
-        seen = self._perceive(picture, headers, subject.state)
+        seen, glimpse = self._perceive(picture, headers, subject)
         now_ms = self._clock_ms()
         state, taken = session.step(subject.state, seen, now_ms, self._skills)
         key = record.key
@@ -129,11 +131,14 @@ class Turns:
         if taken.concluded is not None:
             live_marks = {**marks, "received_at_ms": str(headers.received_at_ms)}
             self._predict(state, taken.concluded, outcome, live_marks)
-        subject.state = state
+        subject.state, subject.glimpse = state, glimpse
         return outcome
 
-    def _perceive(self, picture: Picture, headers: FrameHeaders, state: SessionState) -> Observation:
-        clock_ms, _ = session.time_of(state, headers.captured_at_ms)
+    def _perceive(
+        self, picture: Picture, headers: FrameHeaders, subject: Subject
+    ) -> tuple[Observation, Glimpse | None]:
+        state = subject.state
+        clock_ms, since_ms = session.time_of(state, headers.captured_at_ms)
         with self._vision.faces.borrowed() as vision:
             face = find_face(picture, state.following, clock_ms, vision)
         clarity = state.clarity
@@ -141,14 +146,22 @@ class Turns:
             clarity = None
         elif look_due(clarity, state.following.region, face.following.region, clock_ms):
             clarity = probe(picture, face.landmarks_px, clock_ms)
-        return Observation(
+        region, look = face.following.region, None
+        serves = region is not None and insufficient(region.face_px, clarity, 0, 0) is None
+        if self._vision.bodies is not None and region is not None and serves:
+            hands, every_ms = session.hands_of(state, since_ms), 1000 / self._skills.pose_hz
+            look = look_at_body(picture, region, hands, subject.glimpse, clock_ms, every_ms, self._vision.bodies)
+        seen = Observation(
             headers.seq,
             headers.captured_at_ms,
             headers.received_at_ms,
             face.following,
             face.landmarks_px,
             clarity,
+            look.body if look else None,
+            body_looked=look is not None,
         )
+        return seen, look.glimpse if look else subject.glimpse
 
     def _end(self, subject: Subject, record: Record) -> Outcome:
         try:

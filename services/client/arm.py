@@ -11,10 +11,10 @@ from services.client.canvas import Points, Stroke
 from services.client.pose import Look, Pose, shade
 
 _BELOW = 2.4  # so far down, nothing of it is in the picture
-_SHOULDER, _ELBOW, _WRIST, _PALM = (1.15, 1.6), (1.6, 2.1), (1.5, 0.62), (1.47, 0.2)
+_SHOULDER, _ELBOW, _CUFF, _WRIST, _PALM = (1.15, 1.6), (1.6, 2.1), (1.47, 1.2), (1.45, 0.45), (1.42, 0.03)
 _FINGERS = ((-0.19, 0.55), (-0.065, 0.66), (0.065, 0.63), (0.18, 0.5))  # how far from the palm's middle, how long
-_KNUCKLES_Y = 0.1
-_THUMB = ((1.38, 0.42), (1.12, 0.08))
+_KNUCKLES_Y = -0.07
+_THUMB = ((1.33, 0.25), (1.07, -0.09))
 _ROUND = np.linspace(0.0, math.pi, 9)
 
 
@@ -25,8 +25,8 @@ def arm(pose: Pose, look: Look) -> list[Stroke]:
     sleeve, skin, crease = shade(look.shirt, 0.85), look.skin, shade(look.skin, 0.72)
     strokes = [
         Stroke(_limb(_SHOULDER, _ELBOW, 0.36, 0.32), sleeve),
-        Stroke(_limb(_ELBOW, (1.52, 0.95), 0.3, 0.22), sleeve),
-        Stroke(_limb((1.52, 0.98), _WRIST, 0.16, 0.14), shade(skin, 0.92)),
+        Stroke(_limb(_ELBOW, _CUFF, 0.3, 0.22), sleeve),
+        Stroke(_limb(_CUFF, _WRIST, 0.2, 0.17), shade(skin, 0.92)),
         Stroke(_limb(_WRIST, _PALM, 0.17, 0.25), skin),
         Stroke(_limb(*_THUMB, 0.08, 0.06), skin),
     ]

@@ -1,4 +1,4 @@
-"""What a drawn student does and when: blinks, yawns, looking away, raising a hand, leaving. Pure and seeded: truth known.
+"""What a drawn student does and when: blinks, yawns, looks aside, raised hands, absences. Pure, seeded: truth is known.
 
 Blinks are shut for at least 110 ms: 10 fps see every one of them. They keep away from all else, and the first comes
 after the analyzer has had time to learn what open eyes look like.

@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     predictor_model: Path | None = None
     emotion_inference: Literal["on", "off"] = "on"
+    pose_hz: float = Field(default=2.0, ge=0, le=30)
     stale_after_ms: int = Field(default=2_000, ge=100)
     catch_up_s: float = Field(default=60.0, ge=0)
     session_idle_timeout_s: float = Field(default=120.0, gt=0)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """`visibility` 0..1: how sure it is that the joint is in the picture and not hidden."""
+    """`visibility` 0..1: how sure it is that the joint is in the picture and not hidden. Where it is is a guess then,
+    and may lie outside of the picture."""
 
     x_px: float
     y_px: float
@@ -13,10 +14,15 @@ class Joint:
 
 
 @dataclass(frozen=True, slots=True)
+class Arm:
+    shoulder: Joint
+    elbow: Joint
+    wrist: Joint
+
+
+@dataclass(frozen=True, slots=True)
 class Body:
     """Left and right are the image's."""
 
-    left_shoulder: Joint
-    right_shoulder: Joint
-    left_wrist: Joint
-    right_wrist: Joint
+    left: Arm
+    right: Arm

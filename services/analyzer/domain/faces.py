@@ -33,6 +33,11 @@ class Region:
     side_px: float
     tilt_rad: float = 0.0
 
+    @property
+    def face_px(self) -> float:
+        """Height of the face."""
+        return self.side_px / _SQUARE_PER_FACE
+
 
 @dataclass(frozen=True, slots=True)
 class Following:

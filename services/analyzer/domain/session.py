@@ -20,12 +20,14 @@ from schemas.events import (
     StatusChanged,
 )
 from schemas.sessions import Consent, SessionStart
+from services.analyzer.domain import hands as hands_
 from services.analyzer.domain import person as person_
 from services.analyzer.domain import windows as windows_
 from services.analyzer.domain.attention import Attention, interrupted, observed_state, settle
 from services.analyzer.domain.body import Body
 from services.analyzer.domain.faces import Following
 from services.analyzer.domain.geometry import Geometry, measure
+from services.analyzer.domain.hands import Hands
 from services.analyzer.domain.person import Person, Reading
 from services.analyzer.domain.prediction import Concluded, Past, conclude
 from services.analyzer.domain.quality import Clarity, insufficient
@@ -59,9 +61,11 @@ class Observation:
 class Skills:
     """What the settings allow beyond the measurements that are always made. Chosen once, when the analyzer starts.
 
-    `look_back`: windows that the predictor wants to see, the one that it is about included."""
+    `look_back`: windows that the predictor wants to see, the one that it is about included.
+    `pose_hz`: the most looks at the body a second."""
 
     look_back: int = 1
+    pose_hz: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Told:
     gaze: Gaze | None = None
     head_pose: HeadPose | None = None
     yawning: bool | None = None
+    hand_raised: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ class SessionState:
     clarity: Clarity | None = None
     preview_at_ms: float | None = None
     person: Person = field(default=Person())
+    hands: Hands = field(default=Hands())
     attention: Attention = field(default=Attention())
     told: Told | None = None
     about: Told | None = None
@@ -188,6 +194,11 @@ def time_of(state: SessionState, captured_at_ms: int) -> tuple[float, float | No
     return (state.clock_ms + dt_ms, dt_ms) if 0 <= dt_ms <= _LONGEST_STEP_MS else (state.clock_ms, None)
 
 
+def hands_of(state: SessionState, since_ms: float | None) -> Hands:
+    """What is known of the hands before a frame: nothing, when it is not known how long ago the last one was."""
+    return state.hands if since_ms is not None else Hands()
+
+
 def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) -> tuple[SessionState, Step]:
     """Take one frame; `now_ms` is only written down. Frames come with rising seq; the caller leaves out duplicates."""
     clock_ms, since_ms = time_of(state, seen.captured_at_ms)
@@ -206,6 +217,10 @@ def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) ->
     else:
         person = person_.miss(person, clock_ms)
 
+    hands = hands_of(state, since_ms)
+    if seen.body_looked and geometry is not None:
+        hands = hands_.see(hands, seen.body, geometry.face_px, clock_ms)
+
     if reading is not None or person.seen_at_ms is None:
         observed = observed_state(
             reading.engagement if reading else None,
@@ -220,6 +235,7 @@ def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) ->
         reading.gaze if reading else None,
         reading.head_pose if reading else None,
         reading.yawning if reading else None,
+        hands.raised if reading else None,
     )
     about_since_ms = state.about_since_ms if about == state.about else clock_ms
     told, status = state.told, None
@@ -241,6 +257,7 @@ def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) ->
         clarity=seen.clarity,
         preview_at_ms=clock_ms if preview else state.preview_at_ms,
         person=person,
+        hands=hands,
         attention=attention,
         told=told,
         about=about,
@@ -321,6 +338,7 @@ def _metrics(
         pitch_deg=_r(posed.pitch_deg, 2) if posed else None,
         roll_deg=_r(posed.roll_deg, 2) if posed else None,
         head_pose=reading.head_pose if reading else None,
+        hand_raised=after.hands.raised if reading else None,
         engagement=_r(reading.engagement) if reading else None,
         engagement_parts={name: round(part, 4) for name, part in parts.items()} if parts else None,
         state=after.attention.state,
@@ -349,6 +367,7 @@ def _status(
         gaze=told.gaze,
         head_pose=told.head_pose,
         yawning=told.yawning,
+        hand_raised=told.hand_raised,
         totals=totals,
     )
 

@@ -13,6 +13,7 @@ from services.analyzer.domain.session import SessionState, Skills
 from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Entry
 from services.analyzer.turn import Subject, Turns
+from services.analyzer.vision.body import MediaPipeBody
 from services.analyzer.vision.faces import MediaPipeFaces
 from services.analyzer.vision.pool import Pool
 from services.analyzer.vision.port import FaceVision
@@ -65,7 +66,7 @@ def analyze(
 
     Raises `AnalysisFailed` for a bug, and `Malformed` for what is no JPEG.
     """
-    vision = Vision(Pool(open_faces, most=1))
+    vision = Vision(Pool(open_faces, most=1), Pool(MediaPipeBody, most=1) if open_faces is MediaPipeFaces else None)
     subject, turns = Subject(SessionState("clip", _START)), Turns(vision, Skills(), clock_ms=lambda: 0)
     try:
         for seq, (at_ms, jpeg) in enumerate(frames):
