@@ -175,11 +175,12 @@ def test_arousal_and_valence_are_monotone_in_each_feature(
 @pytest.mark.parametrize(
     ("quadrant", "seen"),
     [
-        ("HH", {"happy": 0.8, "neutral": 0.2}),
+        ("HH", {"happy": 0.45, "neutral": 0.55}),
         ("HH", {"hand_raised": 1.0, "mouth_activity": 0.1, "head_motion_deg_s": 20.0}),
-        ("HL", {"angry": 0.8, "neutral": 0.2}),
+        ("HL", {"angry": 0.45, "neutral": 0.55}),
         ("LH", {"engagement": 1.0}),
-        ("LL", {"sad": 0.7, "neutral": 0.3}),
+        ("LL", {"sad": 0.45, "neutral": 0.55}),
+        ("HH", {"surprised": 0.45, "neutral": 0.55}),
         ("LL", {"engagement": 0.4, "eyes_closed": 0.8}),
     ],
 )

@@ -129,10 +129,11 @@ _LIVELINESS = {  # feature: weight, none, full
 }
 _SLEEPY = (-0.7, 0.1, 0.4)  # of eyes_closed
 _ATTENTION_IN_VALENCE = 0.3
-# What an expression adds to arousal and valence, after Russell, A Circumplex Model of Affect, 1980, figure 2.
+# What an expression adds to arousal and valence: signs after Russell, A Circumplex Model of Affect, 1980; sizes such
+# that each of them, shown by somebody at rest for half of the window, takes the window into its quadrant.
 _EXPRESSED: dict[str, Point] = {
     "neutral": (0.0, 0.0),
-    "happy": (0.6, 0.9),
+    "happy": (0.7, 0.9),
     "sad": (-0.4, -0.8),
     "angry": (0.7, -0.8),
     "surprised": (0.8, 0.2),
