@@ -6,7 +6,7 @@ Left and right are the image's.
 
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from math import asin, atan2, degrees, hypot
+from math import asin, atan2, cos, degrees, hypot, radians, sin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +114,20 @@ def angles(rotation: NDArray[np.float32]) -> tuple[float, float, float]:
         degrees(atan2(-r[0][2], r[2][2])),
         degrees(asin(max(-1.0, min(1.0, -r[1][2])))),
         degrees(atan2(-r[1][0], r[1][1])),
+    )
+
+
+def rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> NDArray[np.float32]:
+    """The (3, 3) rotation that has these `angles`."""
+    yaw, pitch, roll = radians(yaw_deg), radians(pitch_deg), radians(roll_deg)
+    cy, sy, cp, sp, cr, sr = cos(yaw), sin(yaw), cos(pitch), sin(pitch), cos(roll), sin(roll)
+    return np.array(
+        (
+            (cy * cr + sy * sp * sr, cy * sr - sy * sp * cr, -sy * cp),
+            (-cp * sr, cp * cr, -sp),
+            (sy * cr - cy * sp * sr, sy * sr + cy * sp * cr, cy * cp),
+        ),
+        np.float32,
     )
 
 
