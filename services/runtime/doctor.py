@@ -37,7 +37,8 @@ def examine(settings: Settings, page: Path) -> list[Finding]:
     """Look at the interpreter, the extras, the page, the data directory, the port and the cluster's settings."""
     return [
         _python(),
-        *_extras(),
+        *_extras(settings),
+        *_predictor(settings),
         Finding("page", page.exists(), "built" if page.exists() else "not built", "" if page.exists() else "make page"),
         *_data_directory(settings.rapt_data),
         _port(settings.host, settings.port),
@@ -60,11 +61,20 @@ def _python() -> Finding:
     return Finding("python", ok, version, "" if ok else "use Python 3.11 or 3.12")
 
 
-def _extras() -> Iterator[Finding]:
-    for extra, modules in EXTRAS.items():
+def _extras(settings: Settings) -> Iterator[Finding]:
+    wanted = EXTRAS if settings.predictor_model is None else {**EXTRAS, "onnx": ("onnxruntime",)}
+    for extra, modules in wanted.items():
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
         found = f"without {', '.join(missing)}" if missing else "installed"
         yield Finding(f"rapt[{extra}]", not missing, found, f"pip install 'rapt[{extra}]'" if missing else "")
+
+
+def _predictor(settings: Settings) -> Iterator[Finding]:
+    """Only whether the file is there: what is in it the analyzer checks when it starts."""
+    if settings.predictor_model is not None:
+        there = settings.predictor_model.is_file()
+        advice = "" if there else "name an ONNX file with PREDICTOR_MODEL, or unset it"
+        yield Finding("predictor", there, str(settings.predictor_model), advice)
 
 
 def _data_directory(path: Path) -> Iterator[Finding]:

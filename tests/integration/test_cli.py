@@ -134,6 +134,13 @@ def test_doctor_says_what_to_do(tmp_path: Path, taken_port: int) -> None:
     assert "choose another with --port" in ended.stdout
 
 
+def test_doctor_looks_for_the_predictors_model(tmp_path: Path) -> None:
+    ended = rapt("doctor", "--port", free_port(), "--data", tmp_path, COLUMNS="200", PREDICTOR_MODEL="gone.onnx")
+    assert ended.returncode == 1
+    assert "name an ONNX file with PREDICTOR_MODEL" in ended.stdout
+    assert "rapt[onnx]" in ended.stdout
+
+
 def test_version_and_help() -> None:
     assert rapt("--version").stdout.strip().count(".") == 2
     assert "replay" in rapt("--help").stdout
