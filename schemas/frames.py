@@ -19,6 +19,7 @@ MAX_HEADER_MARKERS = 1024
 WIRE_FRAME = 0x01
 WIRE_LANDMARKS = 0x02
 WIRE_PREVIEW = 0x03
+_SCAN, _END = b"\xff\xda", b"\xff\xd9"  # start of scan, end of image
 _FRAME_PREFIX = struct.Struct(">BIQ")  # kind, seq, captured_at_ms
 FRAME_PREFIX_BYTES = _FRAME_PREFIX.size
 
@@ -119,6 +120,14 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
     else:
         raise BadFrame("not_a_jpeg", f"the JPEG has {MAX_HEADER_MARKERS} markers before it tells its size")
     raise BadFrame("not_a_jpeg", "the JPEG ends before it tells its size")
+
+
+def is_whole(jpeg: bytes) -> bool:
+    """Whether a JPEG goes on to its end of image, whatever may follow that: some cameras pad.
+
+    Within a scan the marker's bytes cannot occur (T.81, B.1.1.5), so that the last scan must have one behind it.
+    """
+    return jpeg.endswith(_END) or jpeg.rfind(_END) > jpeg.rfind(_SCAN) >= 0
 
 
 def check_jpeg(jpeg: bytes, max_bytes: int = MAX_FRAME_BYTES, max_side_px: int = MAX_FRAME_SIDE_PX) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
-from schemas.frames import BadFrame, check_jpeg
+from schemas.frames import BadFrame, check_jpeg, is_whole
 from services.runtime.deadletters import Malformed
 
 _LEVELS = np.arange(256)
@@ -51,7 +51,7 @@ class JpegDecoder:
         except BadFrame as error:
             raise Undecodable(str(error)) from None
         # The decoder forgives a missing end of image; a picture cut inside its last rows would pass.
-        if b"\xff\xd9" not in jpeg[-64:]:
+        if not is_whole(jpeg):
             raise Undecodable("the JPEG is cut off: it has no end-of-image marker")
         try:
             pictures = self._codec.decode(av.Packet(jpeg))

@@ -96,6 +96,11 @@ def test_what_is_no_jpeg_is_refused(content: bytes) -> None:
         JpegDecoder().decode(content)
 
 
+@pytest.mark.parametrize("padding", [b"\x00" * 5000, b"\xff" * 300, jpeg(grey(8, 8))])
+def test_what_follows_the_end_of_the_image_is_not_looked_at(padding: bytes) -> None:
+    assert JpegDecoder().decode(jpeg(grey(64, 48)) + padding).width == 64
+
+
 def test_damage_in_the_middle_is_refused() -> None:
     content = bytearray(jpeg(np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)))
     content[5_000:5_400] = np.random.default_rng(1).integers(0, 255, 400, np.uint8).tobytes()

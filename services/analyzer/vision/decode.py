@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.frames import BadFrame, check_jpeg
+from schemas.frames import BadFrame, check_jpeg, is_whole
 from services.analyzer.vision.port import Picture
 from services.runtime.deadletters import Malformed
 
@@ -20,7 +20,6 @@ _FLAGS = {
     4: cv2.IMREAD_REDUCED_COLOR_4 | _RGB,
     8: cv2.IMREAD_REDUCED_COLOR_8 | _RGB,
 }
-_TAIL_BYTES = 1024  # some cameras pad after the end marker
 
 
 def reduction(width: int, height: int, face_px: float | None) -> int:
@@ -41,21 +40,23 @@ def decode(jpeg: bytes, face_px: float | None = None) -> Picture:
     except BadFrame as error:
         raise Malformed(str(error)) from None
     # A decoder fills what is missing with grey: a guess, and a face may be in it.
-    if b"\xff\xd9" not in jpeg[-_TAIL_BYTES:]:
+    if not is_whole(jpeg):
         raise Malformed(f"the JPEG ends early, after {len(jpeg)} bytes")
-    rgb = cv2.imdecode(np.frombuffer(jpeg, np.uint8), _FLAGS[reduction(width, height, face_px)])
+    factor = reduction(width, height, face_px)
+    rgb = cv2.imdecode(np.frombuffer(jpeg, np.uint8), _FLAGS[factor])
     if rgb is None:
         raise Malformed("the JPEG cannot be decoded")
     rgb.flags.writeable = False  # so that the mesh need not copy it
-    if (rgb.shape[1] > rgb.shape[0]) != (width > height):
-        width, height = height, width  # turned upright
+    if rgb.shape[1] != -(-width // factor):
+        width, height = height, width  # turned upright, as its EXIF orientation wants and every viewer shows it
     return Picture(rgb, width, height)  # type: ignore[arg-type]
 
 
 def preview(picture: Picture, width_px: int = 160) -> bytes:
-    """A small JPEG of the frame."""
-    height_px = max(1, round(width_px * picture.height / picture.width))
-    small = cv2.resize(picture.rgb, (width_px, height_px), interpolation=cv2.INTER_AREA)
+    """A small JPEG of the frame; narrower where it would be more than four times as high as wide."""
+    scale = min(width_px / picture.width, 4 * width_px / picture.height)
+    size = max(1, round(scale * picture.width)), max(1, round(scale * picture.height))
+    small = cv2.resize(picture.rgb, size, interpolation=cv2.INTER_AREA)
     _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 70])
     return jpeg.tobytes()
 
