@@ -84,15 +84,19 @@ def flickering(image: Image) -> Image:
     return banded
 
 
-def noisy(image: Image) -> Image:
-    noise = np.random.default_rng(3).normal(0, 12, image.shape)
-    return np.clip(image + noise, 0, 255).astype(np.uint8)
+def noisy(deviation: float) -> Change:
+    def change(image: Image) -> Image:
+        noise = np.random.default_rng(3).normal(0, deviation, image.shape)
+        noised: Image = np.clip(image + noise, 0, 255).astype(np.uint8)
+        return noised
+
+    return change
 
 
 @pytest.mark.parametrize(
     "change",
-    [brighter(0.6), brighter(0.85), brighter(1.2), brighter(1.4), tinted, flickering, noisy],
-    ids=["0.6", "0.85", "1.2", "1.4", "tinted", "flickering", "noisy"],
+    [brighter(0.6), brighter(0.85), brighter(1.2), brighter(1.4), tinted, flickering, noisy(12), noisy(25)],
+    ids=["0.6", "0.85", "1.2", "1.4", "tinted", "flickering", "noise of 12", "noise of 25"],
 )
 def test_light_and_noise_are_no_hand_and_hide_none(change: Change) -> None:
     up = Pose(hand_raised=1)
@@ -113,6 +117,16 @@ def test_a_hand_before_a_wall_of_nearly_its_colour(levels: int) -> None:
     wall = tuple(part - levels for part in look.skin)
     similar = Look(skin=look.skin, shirt=wall, room=wall)  # type: ignore[arg-type]
     assert moved(Pose(), Pose(hand_raised=1), look=similar)
+
+
+def test_what_is_smaller_than_a_fist_is_no_hand() -> None:
+    """A cup that is put down beside the face, a quarter of it wide and high."""
+    image = picture(Pose(), grain=1)
+    side = round(face_region(Pose()).face_px / 4)
+    image[60 : 60 + side, 30 : 30 + side] = 255 - image[60 : 60 + side, 30 : 30 + side]
+    assert not changed(looked(Pose()), seen(image), face_region(Pose()))
+    image[60 : 60 + 2 * side, 30 : 30 + 2 * side] = 0
+    assert changed(looked(Pose()), seen(image), face_region(Pose()))
 
 
 def test_a_mirror_changes_nothing() -> None:

@@ -25,8 +25,7 @@ _MOVED = 0.5  # a person who sits elsewhere is another picture
 # wide is the edge of somebody who sways.
 _AREA = 0.15
 _TWO_BY_TWO = np.ones((2, 2), np.uint8)
-_LEVELS = 8.0  # grey levels, in any colour
-_TIMES_NOISE = 4.0
+_LEVELS = 8.0  # grey levels in any colour: twice a cell's noise in a dim room
 _SAMPLES = 4  # pixels that a cell is the mean of, each way
 _DARK = 8.0  # added before ratios are taken, which say nothing of black
 
@@ -67,9 +66,7 @@ def changed(before: Glimpse, picture: Picture, face: Region) -> bool:
     now = _cells(picture, before.box, across, down)
     if now is None:
         return True
-    difference = _difference(before.cells, now)
-    noise = np.partition(difference, difference.size // 2, axis=None)[difference.size // 2]
-    mask = (difference > max(_LEVELS, _TIMES_NOISE * float(noise))).view(np.uint8)
+    mask = (_difference(before.cells, now) > _LEVELS).view(np.uint8)
     for head in (before.face, face):
         _clear(mask, before, head)
     return cv2.countNonZero(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _TWO_BY_TWO)) * _CELL * _CELL >= _AREA
