@@ -1,6 +1,7 @@
 """Pictures and clocks as no camera should send them: each ends in a number that is true, or in null with its reason."""
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
@@ -197,12 +198,12 @@ def student(seed: int, fps: float, seconds: float, start_s: float = 0.0) -> tupl
 @pytest.mark.parametrize("fps", [60, 25, 7])
 def test_the_rate_of_pictures_changes_no_count(fps: float) -> None:
     times_s, pictures = student(4, fps, 27)
-    truth = Timetable(4, 60).drawn(times_s)
+    happened = Counter(event.kind for event in Timetable(4, 60).events if event.end_s < times_s[-1] - 0.5)
     seen = list(analyze((round(1000 * at_s), jpeg) for at_s, jpeg in zip(times_s, pictures, strict=True)))
-    assert truth.blinks > 2
+    assert happened["blink"] > 3
     counted = seen[-1].blink_count
-    assert counted == truth.blinks if fps >= 25 else counted <= truth.blinks
-    assert seen[-1].yawn_count == truth.yawns
+    assert counted == happened["blink"] if fps >= 25 else happened["blink"] - 2 <= counted <= happened["blink"]
+    assert seen[-1].yawn_count == happened["yawn"] == 1
 
 
 def test_a_picture_a_second_counts_no_blink_and_tells_the_state() -> None:

@@ -1,5 +1,6 @@
 """Engagement's parts and the state's hysteresis; labels of head and gaze; reasons to refuse."""
 
+from math import hypot
 from typing import Any
 
 import pytest
@@ -7,28 +8,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import State
-from services.analyzer.domain.attention import WEIGHTS, Attention, engagement_parts, observed_state, settle
-from services.analyzer.domain.directions import GazeCentre, gaze_label, head_label, learn_centre
+from services.analyzer.domain.attention import (
+    WEIGHTS,
+    Attention,
+    engagement_parts,
+    interrupted,
+    line_of_sight_deg,
+    observed_state,
+    settle,
+)
 from services.analyzer.domain.quality import Clarity, insufficient
 
-SIGNALS = st.fixed_dictionaries(
-    {
-        "yaw_deg": st.floats(-55, 55),
-        "pitch_deg": st.floats(-40, 40),
-        "gaze_h": st.none() | st.floats(-0.6, 0.6),
-        "perclos": st.none() | st.floats(0, 1),
-        "closed_ms": st.floats(0, 5000),
-    }
-)
 GOOD = Clarity(blur=40, contrast=100, brightness=120)
-ATTENTIVE: dict[str, Any] = {"yaw_deg": 0.0, "pitch_deg": 0.0, "gaze_h": 0.0, "perclos": 0.02, "closed_ms": 0.0}
+SIGNALS = {
+    "head_deg": st.floats(0, 80),
+    "look_deg": st.floats(0, 80),
+    "perclos": st.none() | st.floats(0, 1),
+    "closed_ms": st.floats(0, 5000),
+}
+ANY = st.fixed_dictionaries(SIGNALS)
+ATTENTIVE: dict[str, Any] = {"head_deg": 0.0, "look_deg": 0.0, "perclos": 0.02, "closed_ms": 0.0}
 
 
 def engagement(**signals: Any) -> float:
     return sum(engagement_parts(**{**ATTENTIVE, **signals}).values())
 
 
-@given(SIGNALS)
+@given(ANY)
 def test_every_part_is_within_its_weight(signals: dict[str, Any]) -> None:
     parts = engagement_parts(**signals)
     assert parts.keys() == WEIGHTS.keys()
@@ -40,21 +46,60 @@ def test_the_weights_make_one() -> None:
     assert engagement(perclos=0.0) == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("signal", "worst"), [("yaw_deg", 60), ("pitch_deg", 45), ("perclos", 1), ("closed_ms", 2000)])
-@given(shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
-def test_engagement_falls_with_each_signal(signal: str, worst: float, shares: tuple[float, float]) -> None:
-    less, more = (share * worst for share in sorted(shares))
-    assert engagement(**{signal: less}) >= engagement(**{signal: more}) - 1e-9
+@pytest.mark.parametrize(
+    ("signal", "part"), [("head_deg", "head"), ("look_deg", "gaze"), ("perclos", "eyes"), ("closed_ms", "eyes")]
+)
+@given(others=ANY, values=st.data())
+def test_what_gets_worse_lowers_its_own_part_or_nothing(
+    signal: str, part: str, others: dict[str, Any], values: st.DataObject
+) -> None:
+    better, worse = sorted(values.draw(st.floats(0, 1 if signal == "perclos" else 5000)) for _ in range(2))
+    before, after = (engagement_parts(**{**others, signal: value}) for value in (better, worse))
+    assert after[part] <= before[part]
+    assert {name: share for name, share in after.items() if name != part} == {
+        name: share for name, share in before.items() if name != part
+    }
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(-60, 60), st.floats(-40, 40))
+def test_turning_towards_the_camera_never_lowers_it(less: float, more: float, yaw: float, pitch: float) -> None:
+    less, more = sorted((less, more))
+
+    def turned(share: float) -> float:
+        head, look = (
+            hypot(share * yaw, share * pitch),
+            line_of_sight_deg(share * yaw, share * pitch, eyes_deg=0.0),
+        )
+        return engagement(head_deg=head, look_deg=look)
+
+    assert turned(less) >= turned(more) - 1e-9
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(-40, 40))
+def test_eyes_that_turn_from_the_camera_never_raise_it(less: float, more: float, eyes: float) -> None:
+    less, more = sorted((less, more))
+    sights = [line_of_sight_deg(0.0, 10.0, share * eyes) for share in (less, more)]
+    assert engagement(look_deg=sights[0]) >= engagement(look_deg=sights[1]) - 1e-9
 
 
 def test_each_signal_matters() -> None:
     attentive = engagement()
-    for signals in ({"yaw_deg": 45.0}, {"pitch_deg": 40.0}, {"perclos": 0.3}, {"closed_ms": 900.0}, {"gaze_h": 0.45}):
+    for signals in ({"head_deg": 45.0}, {"look_deg": 45.0}, {"perclos": 0.3}, {"closed_ms": 900.0}):
         assert engagement(**signals) < attentive - 0.1
 
 
 def test_eyes_that_turn_back_make_up_for_a_turned_head() -> None:
-    assert engagement(yaw_deg=25.0, gaze_h=-0.2) > engagement(yaw_deg=25.0, gaze_h=0.0)
+    assert line_of_sight_deg(20.0, 0.0, -15.0) == pytest.approx(5)
+    assert line_of_sight_deg(20.0, 0.0, 15.0) == pytest.approx(35)
+
+
+@pytest.mark.parametrize("pitch", [0.0, 12.0])
+@given(yaw=st.floats(0, 60), eyes=st.floats(-30, 30))
+def test_where_eyes_cannot_be_measured_any_more_nothing_jumps(pitch: float, yaw: float, eyes: float) -> None:
+    step = abs(line_of_sight_deg(yaw + 0.1, pitch, eyes) - line_of_sight_deg(yaw, pitch, eyes))
+    assert step <= 0.1 * (1 + 30 / 15) + 1e-9
+    if yaw >= 35:
+        assert line_of_sight_deg(yaw, pitch, eyes) == pytest.approx(hypot(yaw, pitch))
 
 
 @pytest.mark.parametrize(
@@ -91,42 +136,30 @@ def test_a_state_must_hold_to_be_told() -> None:
     assert run(("absent", 12))[-1] == "absent"
 
 
+def test_what_was_about_to_be_told_does_not_go_on_over_a_jump_of_the_clock() -> None:
+    attention = settle(Attention("engaged", "engaged"), "distracted", 1000)
+    assert settle(interrupted(attention), "distracted", 2600).state == "engaged"
+    assert settle(attention, "distracted", 2600).state == "distracted"
+
+
+@given(
+    st.lists(st.sampled_from(["engaged", "distracted", "unknown", "absent"]), min_size=1, max_size=60),
+    st.floats(20, 400),
+)
+def test_a_state_is_told_only_after_it_was_observed_for_its_time(observed: list[State], every_ms: float) -> None:
+    attention, now_ms, since_ms = Attention("engaged", "engaged"), 0.0, 0.0
+    for before, state in zip(["engaged", *observed], observed, strict=False):
+        now_ms += every_ms
+        since_ms = since_ms if state == before else now_ms
+        told = settle(attention, state, now_ms)
+        if told.state != attention.state:
+            assert told.state == state
+            assert now_ms - since_ms >= 700
+        attention = told
+
+
 def test_drowsy_is_told_at_once() -> None:
     assert run(("drowsy", 1)) == ["drowsy"]
-
-
-@pytest.mark.parametrize(
-    ("yaw", "pitch", "roll", "label"),
-    [
-        (0, 0, 0, "forward"),
-        (30, 0, 0, "right"),
-        (-30, 0, 0, "left"),
-        (0, 20, 0, "down"),
-        (5, -20, 0, "up"),
-        (0, 0, 25, "tilted"),
-        (22, 30, 0, "down"),
-    ],
-)
-def test_head_labels(yaw: float, pitch: float, roll: float, label: str) -> None:
-    assert head_label(yaw, pitch, roll) == label
-
-
-@pytest.mark.parametrize(
-    ("h", "v", "label"),
-    [(0, 0, "center"), (0.24, 0, "right"), (-0.24, 0.03, "left"), (0, 0.12, "up"), (0, -0.09, "down")],
-)
-def test_gaze_labels(h: float, v: float, label: str) -> None:
-    assert gaze_label(h, v, pitch_deg=0) == label
-
-
-def test_the_gaze_centre_is_the_persons_own_and_does_not_follow_a_glance() -> None:
-    centre = GazeCentre()
-    for _ in range(50):
-        centre = learn_centre(centre, 0.05, 0.06, 100)
-    assert (centre.h, centre.v) == pytest.approx((0.05, 0.06), abs=0.005)
-    for _ in range(100):
-        centre = learn_centre(centre, 0.3, 0.06, 100)
-    assert centre.h == pytest.approx(0.05, abs=0.005)
 
 
 @pytest.mark.parametrize(

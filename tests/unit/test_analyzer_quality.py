@@ -102,7 +102,7 @@ def test_a_picture_that_was_scaled_down_has_the_same_eyes() -> None:
     assert half.contrast == pytest.approx(whole.contrast, rel=0.1)
 
 
-@pytest.mark.parametrize("moved", [(-150.0, 0.0), (150.0, 0.0), (0.0, -120.0), (0.0, 150.0)])
+@pytest.mark.parametrize("moved", [(-170.0, 0.0), (170.0, 0.0), (0.0, -120.0), (0.0, 150.0)])
 def test_eyes_beyond_the_edge_are_not_measured(moved: tuple[float, float]) -> None:
     away = FACE + np.array((*moved, 0), np.float32)
     assert probe(Picture(draw(Pose(), SIZE), *SIZE), away, 0.0) is None

@@ -65,6 +65,11 @@ class MadeUpFaces:
         self.closed = True
 
 
+def alive() -> MadeUpFaces:
+    """Eyes that wander: a face that never moved would be a still, of which nothing is predicted."""
+    return MadeUpFaces(cycle([face(iris_h=0.03 * side) / SIZE for side in (1, -1) for _ in range(10)]).__next__)
+
+
 def entry(kind: Kind, seq: int, value: bytes, at_ms: int | None = None, **headers: str) -> Entry:
     at_ms = 1_000_000 + 100 * seq if at_ms is None else at_ms
     told = FrameHeaders("s", kind, seq, at_ms, at_ms + 10)
@@ -126,7 +131,7 @@ def test_landmarks_are_eighths_of_the_frame_as_sent() -> None:
 
 def test_a_window_becomes_a_prediction_behind_the_frame_that_is_beyond_it() -> None:
     frames = [entry("frame", seq, JPEG) for seq in range(1, 90)]
-    _, outcomes = run(start(), *frames, END)
+    _, outcomes = run(start(), *frames, END, vision=alive())
     assert topics(outcomes[51:52]) == [METRICS.name, PREDICTIONS.name]
     assert topics(outcomes[-1:]) == [PREDICTIONS.name, STATUS.name]
     predictions = [message for outcome in outcomes for message in outcome.messages if message.topic is PREDICTIONS]
@@ -139,12 +144,7 @@ def test_a_batch_that_is_read_again_gives_the_same_predictions() -> None:
     frames = [entry("frame", seq, JPEG) for seq in range(1, 130)]
     subject, _ = run(start(), *frames[:40])
     restored = Subject(snapshots.decode(snapshots.encode(subject.state)))
-    # A face that never moved would be a still, of which nothing is predicted.
-    looks = [face(iris_h=0.03 * side) / SIZE for side in (1, -1) for _ in range(10)]
-    once, again = (
-        run(*frames[20:], END, vision=MadeUpFaces(cycle(looks).__next__), subject=each)[1]
-        for each in (subject, restored)
-    )
+    once, again = (run(*frames[20:], END, vision=alive(), subject=each)[1] for each in (subject, restored))
     values = [message.value for outcome in once for message in outcome.messages if message.topic is PREDICTIONS]
     assert len(values) == 3
     assert values == [

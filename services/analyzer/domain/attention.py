@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from math import hypot
 
 from schemas.events import State
-from services.analyzer.domain.directions import eyes_deg
 from services.analyzer.domain.eyes import DROWSY_MS
 
+# What each part gives at most. The page draws its bars by the same numbers.
 WEIGHTS = {"presence": 0.30, "eyes": 0.25, "gaze": 0.20, "head": 0.25}
 _HEAD_DEG = (15.0, 35.0)  # full share up to the first, none from the second on
 _LOOK_DEG = (15.0, 35.0)
+_EYES_FADE_YAW_DEG = (20.0, 35.0)
+_EYES_FADE_PITCH_DEG = (20.0, 30.0)
 _PERCLOS_NONE = 0.4
 _DISTRACTED_BELOW = (0.70, 0.75)  # to become, to stay
 
@@ -23,23 +25,30 @@ _DWELL_MS: dict[State, float] = {
 }
 
 
-def engagement_parts(
-    *, yaw_deg: float, pitch_deg: float, gaze_h: float | None, perclos: float | None, closed_ms: float
-) -> dict[str, float]:
-    """Each part's contribution; their sum is the engagement, 0..1.
+def engagement_parts(*, head_deg: float, look_deg: float, perclos: float | None, closed_ms: float) -> dict[str, float]:
+    """Each part's contribution; their sum is the engagement, 0..1. None grows when its signal gets worse.
 
     presence: a measurable face. eyes: open, by PERCLOS (none at 0.4) and by the closure under way (falling from 0.5 s,
-    none at 1 s). head: towards the camera. gaze: head and eyes together, so that turned eyes make up for a turned head.
+    none at 1 s). head: `head_deg` off the camera. gaze: the line of sight, head and eyes together, `look_deg` off it.
     """
     eyes = 1 - min(1.0, (perclos or 0.0) / _PERCLOS_NONE)
     eyes = min(eyes, _falling(closed_ms, DROWSY_MS / 2, DROWSY_MS))
-    look_deg = hypot(yaw_deg + eyes_deg(gaze_h or 0.0), pitch_deg)
     return {
         "presence": WEIGHTS["presence"],
         "eyes": WEIGHTS["eyes"] * eyes,
         "gaze": WEIGHTS["gaze"] * _falling(look_deg, *_LOOK_DEG),
-        "head": WEIGHTS["head"] * _falling(hypot(yaw_deg, pitch_deg), *_HEAD_DEG),
+        "head": WEIGHTS["head"] * _falling(head_deg, *_HEAD_DEG),
     }
+
+
+def line_of_sight_deg(yaw_deg: float, pitch_deg: float, eyes_deg: float) -> float:
+    """How far off the camera head and eyes point together; eyes that turn back make up for a turned head.
+
+    `eyes_deg`: to image right, when last measured. It fades out where the head is turned so far that eyes cannot be
+    measured: a measure that comes and goes must not make the engagement jump.
+    """
+    share = _falling(abs(yaw_deg), *_EYES_FADE_YAW_DEG) * _falling(abs(pitch_deg), *_EYES_FADE_PITCH_DEG)
+    return hypot(yaw_deg + share * eyes_deg, pitch_deg)
 
 
 @dataclass(frozen=True, slots=True)

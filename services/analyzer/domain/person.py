@@ -1,13 +1,21 @@
 """What is known of the person in front of the camera, and what a measurable frame adds to it."""
 
 from dataclasses import dataclass, field
+from math import hypot
 
 from schemas.events import Gaze, HeadPose
 from services.analyzer.domain import eyes as eyes_
 from services.analyzer.domain import mouth as mouth_
 from services.analyzer.domain import stillness as stillness_
-from services.analyzer.domain.attention import engagement_parts
-from services.analyzer.domain.directions import GazeCentre, gaze_label, gaze_measurable, head_label, learn_centre
+from services.analyzer.domain.attention import engagement_parts, line_of_sight_deg
+from services.analyzer.domain.directions import (
+    GazeCentre,
+    eyes_deg,
+    gaze_label,
+    gaze_measurable,
+    head_label,
+    learn_centre,
+)
 from services.analyzer.domain.eyes import Eyes, Perclos
 from services.analyzer.domain.faces import Region
 from services.analyzer.domain.geometry import Geometry
@@ -24,13 +32,15 @@ _BRIDGED_MS = 300.0
 @dataclass(frozen=True, slots=True)
 class Person:
     """Memory of eyes, mouth and gaze: baselines, counters, and what is under way. `seen_at_ms` is the last measurable
-    frame that this goes on from; None after a loss."""
+    frame that this goes on from, None after a loss; `glance_deg` is where the eyes pointed when that was last
+    measurable, to image right of the head's direction."""
 
     eyes: Eyes = field(default=Eyes())
     perclos: Perclos = field(default=Perclos())
     mouth: Mouth = field(default=Mouth())
     centre: GazeCentre = field(default=GazeCentre())
     stillness: Stillness = field(default=Stillness())
+    glance_deg: float = 0.0
     seen_at_ms: float | None = None
 
     def counters_only(self) -> "Person":
@@ -46,7 +56,7 @@ class Reading:
 
     eyes_closed: bool
     perclos: float | None
-    drowsy: bool
+    drowsy: bool | None
     yawning: bool
     gaze_h: float | None
     gaze_v: float | None
@@ -86,19 +96,23 @@ def see(
             centre = learn_centre(centre, seen.iris_h, seen.iris_v, dt_ms)
         gaze_h, gaze_v = seen.iris_h - centre.h, seen.iris_v - centre.v
         gaze = gaze_label(gaze_h, gaze_v, seen.pitch_deg)
+    glance_deg = person.glance_deg if gaze_h is None else eyes_deg(gaze_h)
 
     share, closed_ms = perclos.value(), eyes.closed_ms(now_ms)
     stillness = stillness_.see(person.stillness, seen, region, now_ms, dt_ms, closed=closed)
     parts = None
     if not stillness.still:  # a still says nothing of whoever holds it
         parts = engagement_parts(
-            yaw_deg=seen.yaw_deg, pitch_deg=seen.pitch_deg, gaze_h=gaze_h, perclos=share, closed_ms=closed_ms
+            head_deg=hypot(seen.yaw_deg, seen.pitch_deg),
+            look_deg=line_of_sight_deg(seen.yaw_deg, seen.pitch_deg, glance_deg),
+            perclos=share,
+            closed_ms=closed_ms,
         )
     reading = Reading(
         still=stillness.still,
         eyes_closed=closed,
         perclos=share,
-        drowsy=closed_ms >= eyes_.DROWSY_MS,
+        drowsy=None if stillness.still else closed_ms >= eyes_.DROWSY_MS,
         yawning=mouth.yawning,
         gaze_h=gaze_h,
         gaze_v=gaze_v,
@@ -107,4 +121,4 @@ def see(
         engagement=min(1.0, sum(parts.values())) if parts else None,
         engagement_parts=parts,
     )
-    return Person(eyes, perclos, mouth, centre, stillness, now_ms), reading
+    return Person(eyes, perclos, mouth, centre, stillness, glance_deg, now_ms), reading

@@ -225,7 +225,7 @@ def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) ->
         observed = observed_state(
             reading.engagement if reading else None,
             face_present=_face_present(seen),
-            drowsy=reading is not None and reading.drowsy,
+            drowsy=reading is not None and bool(reading.drowsy),
             told=state.attention.state,
         )
         attention = settle(attention, observed, clock_ms)

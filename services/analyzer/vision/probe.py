@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from services.analyzer.domain.quality import Clarity
 from services.analyzer.vision.port import Picture
 
-_EYES = np.array((33, 263, 105, 334, 145, 374))  # outer corners, brows, lower lids
+_EYES = np.array((33, 263, 105, 334, 145, 374))  # outer corners first; brows, lower lids
 _FOREHEAD_AND_CHIN = np.array((10, 152))
 _MARGIN = 0.04  # of the face, around those points
 # A pixel is then as much as the mesh can make use of, and noise finer than that is averaged out.
@@ -27,13 +27,13 @@ _ACROSS_GAIN = 2.0  # lids and brows lie across: eyes have half as much detail f
 
 
 def probe(picture: Picture, landmarks_px: NDArray[np.float32], now_ms: float) -> Clarity | None:
-    """From (478, 3) landmarks in pixels of the frame as sent; None when the eyes are not in the picture."""
+    """From (478, 3) landmarks in pixels of the frame as sent; None when neither eye is in the picture."""
     height, width = picture.rgb.shape[:2]
     scale = width / picture.width
     points = landmarks_px[_EYES].tolist()
     xs, ys = [point[0] * scale for point in points], [point[1] * scale for point in points]
-    if min(xs) < 0 or min(ys) < 0 or max(xs) >= width or max(ys) >= height:
-        return None
+    if not (0 <= xs[0] + xs[1] < 2 * width and 0 <= ys[0] + ys[1] < 2 * height):
+        return None  # not even one eye is whole
     (x, y, _), (chin_x, chin_y, _) = landmarks_px[_FOREHEAD_AND_CHIN].tolist()
     face_px = scale * hypot(chin_x - x, chin_y - y)
     margin = _MARGIN * face_px
