@@ -176,6 +176,7 @@ def test_arousal_and_valence_are_monotone_in_each_feature(
     ("quadrant", "seen"),
     [
         ("HH", {"happy": 0.45, "neutral": 0.55}),
+        ("HH", {"hand_raised": 1.0, "head_motion_deg_s": 2.0}),
         ("HH", {"hand_raised": 1.0, "mouth_activity": 0.1, "head_motion_deg_s": 20.0}),
         ("HL", {"angry": 0.45, "neutral": 0.55}),
         ("LH", {"engagement": 1.0}),

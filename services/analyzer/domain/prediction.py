@@ -120,7 +120,7 @@ EMOTIONS: dict[Quadrant, tuple[str, str]] = {
 FIRST_BEHAVIOUR_CLUSTER = len(CENTROIDS)
 
 _ATTENTIVE = (0.65, 0.35)  # engagement in the middle of the axis, and as far as its ends
-_AT_REST = -0.3
+_AT_REST = -0.25
 _LIVELY = 1.3
 _LIVELINESS = {  # feature: weight, none, full
     "head_motion_deg_s": (0.45, 6.0, 30.0),
