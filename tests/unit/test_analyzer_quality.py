@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from schemas.events import InsufficientReason
 from services.analyzer.domain.faces import Region
 from services.analyzer.domain.quality import BLURRED_PERCENT, FAINT_LEVELS, Clarity, insufficient, look_due
 from services.analyzer.vision.port import Picture
@@ -114,6 +115,23 @@ def test_a_speck_of_a_face_does_not_break_it(face_px: float) -> None:
     clarity = probe(Picture(np.zeros((240, 320, 3), np.uint8), *SIZE), speck, 0.0)
     assert clarity is not None
     assert insufficient(face_px, clarity, 0, 0) == "face_small"
+
+
+@pytest.mark.parametrize(
+    ("face_px", "clarity", "yaw_deg", "reason"),
+    [
+        (50.0, Clarity(40, 100, 120), 0.0, "face_small"),
+        (100.0, Clarity(40, 21, 30), 0.0, "dark"),
+        (100.0, Clarity(5.2, 100, 120), 0.0, "blurred"),
+        (100.0, Clarity(40, 100, 120), -53.0, "turned_away"),
+    ],
+)
+def test_what_hovers_at_a_limit_does_not_flicker(
+    face_px: float, clarity: Clarity, yaw_deg: float, reason: InsufficientReason
+) -> None:
+    assert insufficient(face_px, clarity, yaw_deg, 0.0) is None
+    assert insufficient(face_px, clarity, yaw_deg, 0.0, before=reason) == reason
+    assert insufficient(face_px, clarity, yaw_deg, 0.0, before="no_face") is None
 
 
 HERE = Region(160, 120, 180)

@@ -211,7 +211,8 @@ def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) ->
     reading: Reading | None = None
     if seen.landmarks_px is not None:
         geometry = measure(seen.landmarks_px)
-        reason = insufficient(geometry.face_px, seen.clarity, geometry.yaw_deg, geometry.pitch_deg)
+        before = state.about.insufficient_reason if state.about else None
+        reason = insufficient(geometry.face_px, seen.clarity, geometry.yaw_deg, geometry.pitch_deg, before=before)
     if geometry is not None and reason is None:
         person, reading = person_.see(person, geometry, seen.following.region, clock_ms, since_ms or 0.0)
     else:
