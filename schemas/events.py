@@ -1,12 +1,13 @@
 """Events that the services derive from frames. Field names are fixed: readers depend on them.
 
 Directions are those of the image as sent (not mirrored): left is image left; yaw > 0 turns the face to image right,
-pitch > 0 looks down, roll > 0 tilts counter-clockwise. What cannot be measured is None, never 0.
+pitch > 0 looks down, roll > 0 tilts counter-clockwise. What cannot be measured is None, never 0. What is not measured
+because it may not be, by settings or consent, is MISSING: absent from what is written and read.
 """
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import MISSING, Field
 
 from schemas.base import Contract, EpochMs, Identifier, Seq
 
@@ -27,7 +28,7 @@ class Quality(Contract):
 
     `face_px`: face height in pixels of the frame as sent. Around the eyes: `blur`, fine detail in percent of the
     contrast (high is sharp); `contrast`, between dark and light places in grey levels; `brightness`, mean luma 0..255.
-    `still`: the face has not moved by itself for 10 s, as on a photo; None until that can be told.
+    `still`: the face has not moved by itself for 7 s, as on a photo; None until that can be told.
     """
 
     face_px: float | None = None
@@ -68,8 +69,8 @@ class FrameMetrics(Contract):
     roll_deg: float | None = None
     head_pose: HeadPose | None = None
     hand_raised: bool | None = None
-    emotion: Emotion | None = None
-    emotion_scores: dict[Emotion, float] | None = None
+    emotion: Emotion | MISSING | None = MISSING
+    emotion_scores: dict[Emotion, float] | MISSING | None = MISSING
     engagement: float | None = Field(default=None, ge=0, le=1)
     engagement_parts: dict[str, float] | None = None
     state: State
@@ -97,7 +98,7 @@ class StatusChanged(Contract):
     changed_at_ms: EpochMs
     state: State
     insufficient_reason: InsufficientReason | None = None
-    emotion: Emotion | None = None
+    emotion: Emotion | MISSING | None = MISSING
     gaze: Gaze | None = None
     head_pose: HeadPose | None = None
     hand_raised: bool | None = None

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import structlog
 
@@ -60,12 +61,21 @@ def build_app(
     threads = threads or len(os.sched_getaffinity(0))
     load = load_mediapipe if open_faces is MediaPipeFaces else None
     predictors = _predictors(settings)
-    skills = Skills(look_back=predictors.emotional.look_back, pose_hz=settings.pose_hz)
+    skills = _skills(settings, predictors)
     if open_faces is MediaPipeFaces:
         open_bodies = open_bodies or MediaPipeBody
     bodies = Pool(open_bodies, min(threads, _BODIES)) if open_bodies is not None and settings.pose_hz > 0 else None
     vision = Vision(Pool(open_faces, threads), bodies)
     return Analyzer(settings, log, metrics, vision, skills, predictors, load, clock_ms, threads)
+
+
+def _skills(settings: Settings, predictors: Predictors) -> Skills:
+    skills = Skills(look_back=predictors.emotional.look_back, pose_hz=settings.pose_hz)
+    if settings.emotion_inference == "off":
+        return skills
+    from services.analyzer.domain import emotion  # nowhere else: where it is off, it is not even imported
+
+    return replace(skills, emotion=emotion.see)
 
 
 def _predictors(settings: Settings) -> Predictors:

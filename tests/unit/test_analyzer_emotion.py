@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from schemas.events import Emotion
-from services.analyzer.domain.emotion import EMOTIONS, MEASURES, Scores, measure, scores, see
-from services.analyzer.domain.expression import Expression
+from services.analyzer.domain.emotion import EMOTIONS, MEASURES, measure, scores, see
+from services.analyzer.domain.expression import Expression, Scores
 from services.analyzer.domain.geometry import measure as geometry_of
 from tests.support import faces
 

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.events import Emotion
-from services.analyzer.domain.expression import Expression, Measures
+from services.analyzer.domain.expression import Expression, Measures, Scores
 from services.analyzer.domain.geometry import Geometry, rotation
 
 EMOTIONS: tuple[Emotion, ...] = get_args(Emotion)
-Scores = dict[Emotion, float]
 Term = tuple[float, int, tuple[int, ...], tuple[int, ...]]
 
 _OUTER_EYES = (33, 263)
@@ -48,9 +47,9 @@ _MOST = (8.0, 4.0, 14.0, 7.0, 20.0, 8.0, 15.0, 90.0, 90.0)  # what the strongest
 # rendered heads whose muscles are known, reduced to the signs that EMFACS gives, rounded: docs/metrics.md.
 _WEIGHTS: dict[Emotion, tuple[float, ...]] = {
     #         constant  brows  lids  lift  curl  width  depth  jaw
-    "happy": (-6.6, 0.0, 0.0, 0.5, 0.65, 0.35, 1.0, 0.0),
-    "sad": (-2.8, 0.0, 0.0, -0.6, -1.9, -0.17, -1.3, -0.17),
-    "angry": (-2.8, -2.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.13),
+    "happy": (-6.8, 0.0, 0.0, 0.65, 0.55, 0.4, 0.9, 0.0),
+    "sad": (-2.9, 0.0, 0.0, -0.8, -1.85, -0.2, -0.8, -0.12),
+    "angry": (-2.8, -1.9, 0.0, 0.0, 0.0, 0.0, 0.0, -0.12),
     "surprised": (-4.0, 1.25, 2.2, 0.0, 0.0, 0.0, 0.0, 0.05),
 }
 _DOUBT_PER_DEG = 0.05  # for neutral: a head turned from where its rest was learned looks different by that alone

@@ -1,11 +1,17 @@
 """What is remembered of a face's expressions. Apart from `emotion`, so that a state can be read where that is not
 imported."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas.events import Emotion
+from services.analyzer.domain.geometry import Geometry
 
 Measures = tuple[float, ...]  # as `emotion.MEASURES`
+Scores = dict[Emotion, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +26,7 @@ class Expression:
     emotion: Emotion | None = None
     odd_ms: float = 0.0
     seen_at_ms: float | None = None
+
+
+# How `emotion.see` looks from where it may not be imported.
+See = Callable[[Expression, NDArray[np.float32], Geometry, float], tuple[Expression, Scores | None]]

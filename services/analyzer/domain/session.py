@@ -5,11 +5,13 @@ any moment, and a session goes on from it as if nothing had happened.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.events import (
+    Emotion,
     FrameMetrics,
     Gaze,
     HeadPose,
@@ -25,6 +27,7 @@ from services.analyzer.domain import person as person_
 from services.analyzer.domain import windows as windows_
 from services.analyzer.domain.attention import Attention, interrupted, observed_state, settle
 from services.analyzer.domain.body import Body
+from services.analyzer.domain.expression import Expression, Scores, See
 from services.analyzer.domain.faces import Following
 from services.analyzer.domain.geometry import Geometry, measure
 from services.analyzer.domain.hands import Hands
@@ -62,10 +65,11 @@ class Skills:
     """What the settings allow beyond the measurements that are always made. Chosen once, when the analyzer starts.
 
     `look_back`: windows that the predictor wants to see, the one that it is about included.
-    `pose_hz`: the most looks at the body a second."""
+    `pose_hz`: the most looks at the body a second. `emotion` infers emotions of those who consented to that."""
 
     look_back: int = 1
     pose_hz: float = 2.0
+    emotion: See | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class Told:
     head_pose: HeadPose | None = None
     yawning: bool | None = None
     hand_raised: bool | None = None
+    emotion: Emotion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class SessionState:
     """All that the analyzer knows of a session. `clock_ms` runs with the frames' capture times and bridges their jumps.
 
     Without a `start` (its record is gone from the log) frames are analyzed under the contract's default consent and
-    no status is sent, since nobody knows whose it would be.
+    no status is sent, since nobody knows whose it would be. `expression` is None where emotions are not inferred.
     """
 
     session_id: str
@@ -103,6 +108,7 @@ class SessionState:
     preview_at_ms: float | None = None
     person: Person = field(default=Person())
     hands: Hands = field(default=Hands())
+    expression: Expression | None = None
     attention: Attention = field(default=Attention())
     told: Told | None = None
     about: Told | None = None
@@ -222,6 +228,8 @@ def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) ->
     if seen.body_looked and geometry is not None:
         hands = hands_.see(hands, seen.body, geometry.face_px, clock_ms)
 
+    expression, scores = _express(state, seen, geometry, reading, clock_ms, skills)
+
     if reading is not None or person.seen_at_ms is None:
         observed = observed_state(
             reading.engagement if reading else None,
@@ -237,11 +245,12 @@ def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) ->
         reading.head_pose if reading else None,
         reading.yawning if reading else None,
         hands.raised if reading else None,
+        expression.emotion if expression and scores else None,
     )
     about_since_ms = state.about_since_ms if about == state.about else clock_ms
     told, status = state.told, None
     if about != told and (told is None or about.state != told.state or clock_ms - about_since_ms >= _STATUS_DWELL_MS):
-        status = _status(state, about, seen.captured_at_ms, now_ms, None, seen.seq)
+        status = _status(replace(state, expression=expression), about, seen.captured_at_ms, now_ms, None, seen.seq)
         told = about if status else told
     preview = state.preview_at_ms is None or clock_ms - state.preview_at_ms >= _PREVIEW_EVERY_MS
     after = SessionState(
@@ -259,6 +268,7 @@ def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) ->
         preview_at_ms=clock_ms if preview else state.preview_at_ms,
         person=person,
         hands=hands,
+        expression=expression,
         attention=attention,
         told=told,
         about=about,
@@ -266,9 +276,26 @@ def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) ->
         windows=state.windows,
         past=state.past,
     )
-    metrics = _metrics(after, seen, now_ms, geometry, reason, reading)
+    metrics = _metrics(after, seen, now_ms, geometry, reason, reading, scores)
     after, concluded = _conclude(after, metrics, state.captured_at_ms, joined=since_ms is not None, skills=skills)
     return after, Step(metrics, status, preview, concluded)
+
+
+def _express(
+    state: SessionState,
+    seen: Observation,
+    geometry: Geometry | None,
+    reading: Reading | None,
+    clock_ms: float,
+    skills: Skills,
+) -> tuple[Expression | None, Scores | None]:
+    """What is known of the person's expressions and what they are now, where that may be inferred."""
+    if skills.emotion is None or not state.consent.emotion:
+        return None, None
+    expression = state.expression or Expression()
+    if seen.landmarks_px is None or geometry is None or reading is None or reading.still:
+        return expression, None
+    return skills.emotion(expression, seen.landmarks_px, geometry, clock_ms)
 
 
 def _conclude(
@@ -296,6 +323,7 @@ def _metrics(
     geometry: Geometry | None,
     reason: InsufficientReason | None,
     reading: Reading | None,
+    scores: Scores | None,
 ) -> FrameMetrics:
     measured = geometry if reading else None
     posed = geometry if reading or reason == "turned_away" else None  # turned away is told by these very angles
@@ -311,6 +339,10 @@ def _metrics(
                 still=reading.still if reading else None,
             )
     parts = reading.engagement_parts if reading else None
+    inferred: dict[str, Any] = {}  # absent, not null, where emotions are not
+    if after.expression is not None:
+        inferred["emotion"] = after.expression.emotion if scores else None
+        inferred["emotion_scores"] = {name: round(share, 4) for name, share in scores.items()} if scores else None
     return FrameMetrics(
         session_id=after.session_id,
         seq=seen.seq,
@@ -343,6 +375,7 @@ def _metrics(
         engagement=_r(reading.engagement) if reading else None,
         engagement_parts={name: round(part, 4) for name, part in parts.items()} if parts else None,
         state=after.attention.state,
+        **inferred,
     )
 
 
@@ -370,6 +403,7 @@ def _status(
         yawning=told.yawning,
         hand_raised=told.hand_raised,
         totals=totals,
+        **({} if state.expression is None else {"emotion": told.emotion}),
     )
 
 

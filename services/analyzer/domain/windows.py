@@ -94,7 +94,7 @@ def sample(metrics: FrameMetrics) -> Sample | None:
     if metrics.engagement is None or metrics.yaw_deg is None or metrics.pitch_deg is None or metrics.roll_deg is None:
         return None
     away = None if metrics.gaze is None else metrics.gaze != "center"
-    scores = metrics.emotion_scores or {}
+    scores: dict[Emotion, float] = metrics.emotion_scores if isinstance(metrics.emotion_scores, dict) else {}
     return Sample(
         (metrics.engagement, metrics.eyes_closed, away, metrics.hand_raised, *map(scores.get, EXPRESSIONS)),
         (metrics.yaw_deg, metrics.pitch_deg, metrics.mar),

@@ -9,6 +9,7 @@ from schemas.events import FrameMetrics
 from schemas.frames import FrameHeaders
 from schemas.sessions import Consent, SessionStart
 from schemas.topics import FRAMES, METRICS
+from services.analyzer.domain import emotion
 from services.analyzer.domain.session import SessionState, Skills
 from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Entry
@@ -67,7 +68,8 @@ def analyze(
     Raises `AnalysisFailed` for a bug, and `Malformed` for what is no JPEG.
     """
     vision = Vision(Pool(open_faces, most=1), Pool(MediaPipeBody, most=1) if open_faces is MediaPipeFaces else None)
-    subject, turns = Subject(SessionState("clip", _START)), Turns(vision, Skills(), clock_ms=lambda: 0)
+    subject = Subject(SessionState("clip", _START))
+    turns = Turns(vision, Skills(emotion=emotion.see), clock_ms=lambda: 0)
     try:
         for seq, (at_ms, jpeg) in enumerate(frames):
             headers = FrameHeaders("clip", "frame", seq, at_ms, at_ms)

@@ -86,7 +86,7 @@ def score(truth: Truth, seen: Sequence[FrameMetrics]) -> Score:
         **_closures(truth, seen, CLOSURE_TOLERANCE_S + gap_s),
         **_pose(truth, seen),
         gaze=_labels(_held(truth, _GAZES, "gaze_center", until_s), seen, lambda m: m.gaze and f"gaze_{m.gaze}"),
-        expression=_labels(_held(truth, _EXPRESSIONS, "neutral", until_s), seen, lambda m: m.emotion),
+        expression=_labels(_held(truth, _EXPRESSIONS, "neutral", until_s), seen, _emotion),
         left=_delays([span.start_s for span in absences if span.start_s > 0], seen, lambda m: not m.face_present),
         returned=_delays([s.end_s for s in absences if s.end_s + gap_s < until_s], seen, lambda m: m.face_present),
         **_hands(truth, seen, gap_s),
@@ -95,6 +95,10 @@ def score(truth: Truth, seen: Sequence[FrameMetrics]) -> Score:
         refused_why=why,
         refused_hidden=Share(sum(metrics.insufficient_signal for metrics in hidden), len(hidden)),
     )
+
+
+def _emotion(metrics: FrameMetrics) -> str | None:
+    return metrics.emotion if isinstance(metrics.emotion, str) else None
 
 
 def _at_s(metrics: FrameMetrics) -> float:
