@@ -120,7 +120,7 @@ def test_a_speck_of_a_face_does_not_break_it(face_px: float) -> None:
 @pytest.mark.parametrize(
     ("face_px", "clarity", "yaw_deg", "reason"),
     [
-        (50.0, Clarity(40, 100, 120), 0.0, "face_small"),
+        (46.0, Clarity(40, 100, 120), 0.0, "face_small"),
         (100.0, Clarity(40, 21, 30), 0.0, "dark"),
         (100.0, Clarity(5.2, 100, 120), 0.0, "blurred"),
         (100.0, Clarity(40, 100, 120), -53.0, "turned_away"),

@@ -15,13 +15,14 @@ _EYES_FADE_PITCH_DEG = (20.0, 30.0)
 _PERCLOS_NONE = 0.4
 _DISTRACTED_BELOW = (0.70, 0.75)  # to become, to stay
 
-# How long another state must hold before it is told. Drowsy has waited its second already.
+# How long another state must hold before it is told. Drowsy has waited its second already; absent and unknown begin
+# when a person has not been measured for 0.3 s.
 _DWELL_MS: dict[State, float] = {
     "engaged": 1000.0,
     "distracted": 1500.0,
     "drowsy": 0.0,
-    "absent": 1000.0,
-    "unknown": 1000.0,
+    "absent": 700.0,
+    "unknown": 700.0,
 }
 
 

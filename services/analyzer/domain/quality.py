@@ -10,7 +10,7 @@ from math import hypot
 from schemas.events import InsufficientReason
 from services.analyzer.domain.faces import Region
 
-SMALL_FACE_PX = 48.0  # EAR scatters by 6 % and loses a third of a blink's depth; yaw and pitch err by 2°
+SMALL_FACE_PX = 44.0  # EAR scatters by 7 %, yaw and pitch err by 2°; at 38 scatter is taken for blinks
 FAINT_LEVELS = 20.0  # a blink loses a third of its depth, a yawn a fifth; at 12 two thirds
 DARK_LUMA = 64.0  # what is faint and darker than this is dark; else fogged or dazzled
 BLURRED_PERCENT = 5.0  # a blur of 2.5 % of the face: a blink loses half of its depth, yaw errs by 3°
