@@ -126,13 +126,54 @@ def test_who_says_nothing_is_not_wrong_but_refuses() -> None:
     assert (told.refused.value, told.refused_why) == (1, Counter(dark=len(seen)))
 
 
+def still(*spans: Span, seconds: int = 10) -> Truth:
+    """Ten frames a second of a head that looks straight ahead."""
+    return complete(spans, [Moment(n / 10, 0, 0, 0) for n in range(seconds * 10)])
+
+
+def changed(seen: list[FrameMetrics], start: int, end: int, **fields: object) -> list[FrameMetrics]:
+    """With other fields in some of the frames."""
+    return [m.model_copy(update=fields) if start <= i < end else m for i, m in enumerate(seen)]
+
+
+def test_a_closure_of_less_than_a_second_is_not_due() -> None:
+    truth = still(Span("closure", 2, 2.7))
+    assert score(truth, observed(truth, 10)).closures == Tally()
+
+
+def test_a_frame_that_says_nothing_ends_nothing() -> None:
+    truth = still(Span("closure", 2, 5))
+    seen = changed(observed(truth, 10), 40, 42, drowsy=None)
+    assert score(truth, seen).closures == Tally(1)
+
+
+def test_who_was_never_here_does_not_leave_and_who_stays_away_does_not_return() -> None:
+    truth = still(Span("absent", 0, 2), Span("absent", 8, 9.9))
+    told = score(truth, observed(truth, 10))
+    assert (len(told.left.delays_s), len(told.returned.delays_s)) == (1, 1)
+    assert (told.left.never, told.returned.never) == (0, 0)
+
+
+def test_one_may_blink_at_rest() -> None:
+    happy = Span("happy", 5, 7)
+    rest = score(still(happy), observed(still(happy), 10)).expression.measured
+    blinking = still(Span("blink", 2, 2.1), happy)
+    assert score(blinking, observed(blinking, 10)).expression.measured == rest
+    talking = still(Span("talking", 2, 2.1), happy)
+    assert score(talking, observed(talking, 10)).expression.measured.whole < rest.whole
+
+
+def test_angles_of_refused_frames_are_not_judged() -> None:
+    truth = still()
+    refusal = {"insufficient_signal": True, "insufficient_reason": "turned_away", "yaw_deg": 60.0}
+    told = score(truth, changed(observed(truth, 10), 50, 75, **refusal))
+    assert (told.yaw_error_deg.value, told.pose_measured.value) == (0, 0.75)
+
+
 def test_in_the_dark_it_is_right_to_refuse() -> None:
-    spans = [Span("blink", 1, 1.1), Span("dark", 3, 8), Span("blink", 5, 5.1)]
-    truth = complete(spans, [Moment(n / 10, 0, 0, 0) for n in range(100)])
+    truth = still(Span("blink", 1, 1.1), Span("dark", 3, 8), Span("blink", 5, 5.1))
     refusal = {"insufficient_signal": True, "insufficient_reason": "dark", "yaw_deg": 40.0}
-    seen = observed(truth, 10)
-    for number in range(30, 81):
-        seen[number] = seen[number].model_copy(update=refusal)
+    seen = changed(observed(truth, 10), 30, 81, **refusal)
     seen = [metrics.model_copy(update={"blink_count": min(1, metrics.blink_count)}) for metrics in seen]
     told = score(truth, seen)
     assert told.blinks == Tally(1)
@@ -141,7 +182,7 @@ def test_in_the_dark_it_is_right_to_refuse() -> None:
 
 
 def test_who_measures_in_the_dark_guesses() -> None:
-    truth = complete([Span("face_small", 3, 8)], [Moment(n / 10) for n in range(100)])
+    truth = still(Span("face_small", 3, 8))
     assert score(truth, observed(truth, 10)).refused_hidden == Share(0, 41)  # 3.5…7.5 s
 
 

@@ -219,7 +219,7 @@ def _pose(truth: Truth, seen: Sequence[FrameMetrics]) -> dict[str, Any]:
 def _held(truth: Truth, kinds: tuple[str, ...], rest: str, until_s: float) -> list[Span]:
     """The parts of a clip in which a label is surely held: inside of its spans, and the rest, where nothing goes on.
 
-    A clip that has no such span says nothing about the label.
+    A clip that has no such span says nothing about the label. What is too short for its margins ends before it begins.
     """
     spans = truth.of(*kinds)
     if not spans:
@@ -230,8 +230,7 @@ def _held(truth: Truth, kinds: tuple[str, ...], rest: str, until_s: float) -> li
         if span.kind not in ("blink", "present"):
             held.append(Span(rest, at_s, span.start_s - REST_MARGIN_S))
             at_s = max(at_s, span.end_s + REST_MARGIN_S)
-    held.append(Span(rest, at_s, until_s))
-    return [span for span in held if span.lasts_s > 0]
+    return [*held, Span(rest, at_s, until_s)]
 
 
 def _labels(held: list[Span], seen: Sequence[FrameMetrics], label: Callable[[FrameMetrics], str | None]) -> Labels:
