@@ -82,7 +82,7 @@ def test_a_photo_in_a_hand_takes_twice_as_long() -> None:
 
 
 def test_what_the_mesh_errs_at_first_sight_is_no_movement() -> None:
-    _, told = watch(lambda at_s: {"pitch_deg": 2.0 * (at_s < 0.1)}, 8)
+    _, told = watch(lambda at_s: {"pitch_deg": 1.4 * (at_s < 0.1) - 0.4 * (at_s > 4)}, 7.5)
     assert told[-1] is True
 
 
