@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.analyzer.domain.geometry import eye_aspect_ratio, measure, mouth_aspect_ratio
+from services.analyzer.domain.geometry import eye_aspect_ratio, lids_of, measure, mouth_aspect_ratio
 from tests.support.faces import face
 
 DEGREES = st.floats(-25, 25)
@@ -59,8 +59,34 @@ def test_the_mirror_image_mirrors_the_sides(yaw_deg: float, pitch_deg: float, ro
     assert (other.ear_left, other.ear_right) == pytest.approx((one.ear_right, one.ear_left), abs=0.01)
 
 
+@given(DEGREES, DEGREES, DEGREES, st.floats(0.02, 0.45))
+def test_turning_the_head_leaves_the_lids_as_they_are(
+    yaw_deg: float, pitch_deg: float, roll_deg: float, ear: float
+) -> None:
+    seen = measure(face(yaw_deg=yaw_deg, pitch_deg=pitch_deg, roll_deg=roll_deg, ear=ear))
+    assert (seen.ear_left, seen.ear_right, seen.ear) == pytest.approx((ear, ear, ear), abs=0.01)
+
+
+def test_lids_are_measured_from_the_line_between_the_corners() -> None:
+    # An eye 5 wide on a line that rises; the upper lid is 1 above that line, the lower one 2 below.
+    along, down = np.array([0.8, -0.6]), np.array([0.6, 0.8])
+    corner = np.array([7.0, 9.0])
+    points = [(0, 0), (1.5, -1), (3.5, -1), (5, 0), (3.5, 2), (1.5, 2)]
+    lids = lids_of([(corner + share * along + below * down).tolist() for share, below in points])
+    assert (lids.upper, lids.lower, lids.opening) == pytest.approx((1 / 5, 2 / 5, 3 / 5))
+
+
 def test_turned_sideways_the_nearer_eye_counts() -> None:
-    seen = measure(face(yaw_deg=30))
-    assert seen.ear == seen.ear_left
-    assert seen.ear_right > seen.ear_left
-    assert measure(face(yaw_deg=-30)).ear == pytest.approx(seen.ear, abs=0.02)
+    points = face(yaw_deg=30)
+    points[[385, 387, 373, 380]] = points[[362, 263, 263, 362]]  # the far eye is shut
+    assert measure(points).ear == pytest.approx(0.32, abs=0.01)
+    assert measure(points).ear_right == pytest.approx(0, abs=0.05)
+
+
+def test_an_eye_beyond_the_edge_is_not_measured() -> None:
+    whole = measure(face(centre=(160, 120)), 320, 240)
+    half = measure(face(centre=(320, 120)), 320, 240)
+    none = measure(face(centre=(420, 120)), 320, 240)
+    assert None not in (whole.ear_left, whole.ear_right, whole.lids)
+    assert (half.ear_left, half.ear) == pytest.approx((0.32, 0.32), abs=0.01)
+    assert (half.ear_right, none.ear_left, none.lids, none.ear) == (None, None, None, 0)

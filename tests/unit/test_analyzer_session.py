@@ -174,7 +174,7 @@ def test_baselines_do_not_learn_from_what_cannot_be_measured() -> None:
     state, _ = play(scene((LOOKING, 4)))
     dark = [replace(seen, seq=seen.seq + 40, captured_at_ms=seen.captured_at_ms + 4000) for seen in scene((DARK, 20))]
     after, _ = play(dark, state)
-    assert (after.person.eyes.baseline, after.person.centre) == (state.person.eyes.baseline, state.person.centre)
+    assert (after.person.eyes.open_lids, after.person.centre) == (state.person.eyes.open_lids, state.person.centre)
 
 
 def test_status_is_told_on_change_only() -> None:

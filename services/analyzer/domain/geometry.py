@@ -36,12 +36,30 @@ _NEUTRAL_T = _neutral()  # (3, 468), centred
 
 
 @dataclass(frozen=True, slots=True)
+class Lids:
+    """How far the lids are from the line between the eye's corners, over the eye's width. Together they make its EAR;
+    apart they tell what moves: the upper one sinks when looking down, the lower one rises in a smile or a squint, and
+    both meet when the eye closes."""
+
+    upper: float
+    lower: float
+
+    @property
+    def opening(self) -> float:
+        return self.upper + self.lower
+
+
+@dataclass(frozen=True, slots=True)
 class Geometry:
     """Measures of one frame. Ratios have no unit; `iris_h` and `iris_v` are shares of half the eye's width from its
-    middle, in the head's own frame, positive to image right and up."""
+    middle, in the head's own frame, positive to image right and up.
 
-    ear_left: float
-    ear_right: float
+    The EAR of an eye that is not wholly in the picture is None. `lids` are of both eyes; turned sideways, of the nearer
+    one, since the other is half hidden; None when neither is in the picture."""
+
+    ear_left: float | None
+    ear_right: float | None
+    lids: Lids | None
     mar: float
     iris_h: float
     iris_v: float
@@ -52,25 +70,32 @@ class Geometry:
 
     @property
     def ear(self) -> float:
-        """Of both eyes; turned sideways, of the nearer one: the other is foreshortened and its EAR grows."""
-        near_left = _near_left(self.yaw_deg)
-        return near_left * self.ear_left + (1 - near_left) * self.ear_right
+        """Of the eyes that `lids` are of; 0 without any."""
+        return self.lids.opening if self.lids else 0.0
 
 
-def measure(landmarks_px: NDArray[np.float32]) -> Geometry:
-    """What one face is, from its (478, 3) landmarks in pixels of the frame as sent."""
+def measure(landmarks_px: NDArray[np.float32], width_px: int = 0, height_px: int = 0) -> Geometry:
+    """What one face is, from its (478, 3) landmarks in pixels of the frame as sent, whose size is given if known."""
     rotation = head_rotation(landmarks_px)
     yaw, pitch, roll = angles(rotation)
     chosen = landmarks_px[_POINTS]
     points: list[Point] = chosen.tolist()
-    # p = R·(head): points as rows times R are in the head's frame, where turning the head leaves the irises in place.
+    # p = R·(head): points as rows times R are in the head's frame, where turning the head leaves eyes and irises as
+    # they are.
     eyes: list[Point] = (chosen[_EYES_AND_IRISES] @ rotation).tolist()
     left_h, left_v = _iris(eyes[0], eyes[3], eyes[12])
     right_h, right_v = _iris(eyes[6], eyes[9], eyes[13])
     near_left = _near_left(yaw)
+    # What is beyond the picture's edge is the mesh's guess.
+    left_seen = not width_px or _within(points[0:6], width_px, height_px)
+    right_seen = not width_px or _within(points[6:12], width_px, height_px)
+    lids = None
+    if left_seen or right_seen:
+        lids = _mean_lids(eyes[0:6], eyes[6:12], near_left if left_seen and right_seen else float(left_seen))
     return Geometry(
-        ear_left=eye_aspect_ratio(points[0:6]),
-        ear_right=eye_aspect_ratio(points[6:12]),
+        ear_left=eye_aspect_ratio(eyes[0:6]) if left_seen else None,
+        ear_right=eye_aspect_ratio(eyes[6:12]) if right_seen else None,
+        lids=lids,
         mar=mouth_aspect_ratio(points[14:22]),
         iris_h=near_left * left_h + (1 - near_left) * right_h,
         iris_v=near_left * left_v + (1 - near_left) * right_v,
@@ -85,6 +110,24 @@ def eye_aspect_ratio(eye: list[Point]) -> float:
     """Height over width: (|p2−p6| + |p3−p5|) / (2 |p1−p4|). Soukupová & Čech 2016, equation 1. 0 without a width."""
     width = _distance(eye[0], eye[3])
     return (_distance(eye[1], eye[5]) + _distance(eye[2], eye[4])) / (2 * width) if width else 0.0
+
+
+def lids_of(eye: list[Point]) -> Lids:
+    """Mean distance of the upper and of the lower lid's points from the line p1–p4, over its length. 0 without one."""
+    (x, y, *_), (end_x, end_y, *_) = eye[0], eye[3]
+    along_x, along_y = end_x - x, end_y - y
+    square = along_x * along_x + along_y * along_y
+    if not square:
+        return Lids(0.0, 0.0)
+    below = [((point[1] - y) * along_x - (point[0] - x) * along_y) / square for point in eye]
+    return Lids(-(below[1] + below[2]) / 2, (below[4] + below[5]) / 2)
+
+
+def _mean_lids(left_eye: list[Point], right_eye: list[Point], near_left: float) -> Lids:
+    left, right = lids_of(left_eye), lids_of(right_eye)
+    return Lids(
+        near_left * left.upper + (1 - near_left) * right.upper, near_left * left.lower + (1 - near_left) * right.lower
+    )
 
 
 def mouth_aspect_ratio(lips: list[Point]) -> float:
@@ -149,6 +192,10 @@ def _determinant(m: list[list[float]]) -> float:
 def _near_left(yaw_deg: float) -> float:
     """Weight of the image-left eye, 0..1. A face turned to image right shows its image-left side."""
     return max(0.0, min(1.0, 0.5 + yaw_deg / 40))
+
+
+def _within(points: list[Point], width_px: int, height_px: int) -> bool:
+    return all(0 <= x <= width_px and 0 <= y <= height_px for x, y, _ in points)
 
 
 def _distance(a: Point, b: Point) -> float:

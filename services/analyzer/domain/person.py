@@ -6,6 +6,7 @@ from math import hypot
 from schemas.events import Gaze, HeadPose
 from services.analyzer.domain import eyes as eyes_
 from services.analyzer.domain import mouth as mouth_
+from services.analyzer.domain import perclos as perclos_
 from services.analyzer.domain import stillness as stillness_
 from services.analyzer.domain.attention import engagement_parts, line_of_sight_deg
 from services.analyzer.domain.directions import (
@@ -16,10 +17,11 @@ from services.analyzer.domain.directions import (
     head_label,
     learn_centre,
 )
-from services.analyzer.domain.eyes import Eyes, Perclos
+from services.analyzer.domain.eyes import Eyes
 from services.analyzer.domain.faces import Region
 from services.analyzer.domain.geometry import Geometry
 from services.analyzer.domain.mouth import Mouth
+from services.analyzer.domain.perclos import Perclos
 from services.analyzer.domain.stillness import Stillness
 
 _FRONTAL_YAW_DEG = 30.0
@@ -54,7 +56,7 @@ class Reading:
 
     still: bool | None
 
-    eyes_closed: bool
+    eyes_closed: bool | None
     perclos: float | None
     drowsy: bool | None
     yawning: bool
@@ -84,14 +86,15 @@ def see(
     dt_ms = since_ms if person.seen_at_ms is None else now_ms - person.seen_at_ms
     frontal = abs(seen.yaw_deg) <= _FRONTAL_YAW_DEG and abs(seen.pitch_deg) <= _FRONTAL_PITCH_DEG
     mouth = mouth_.see(person.mouth, seen.mar, now_ms, dt_ms)
-    wide = seen.mar > mouth_.MOVES_LIDS_MAR
-    eyes = eyes_.see(person.eyes, seen.ear, now_ms, dt_ms, frontal=frontal, mouth_wide=wide)
-    perclos = eyes_.account(person.perclos, person.eyes.ratio, eyes.ratio, dt_ms)
+    eyes = eyes_.lose(person.eyes)
+    if seen.lids is not None:
+        eyes = eyes_.see(person.eyes, seen.lids, now_ms, dt_ms, frontal=frontal, mouth_wide=mouth.moves_lids)
+    perclos = perclos_.account(person.perclos, person.eyes, eyes, dt_ms)
 
     centre, gaze_h, gaze_v = person.centre, None, None
     gaze: Gaze | None = None
-    closed = eyes.closed_since_ms is not None
-    if not closed and eyes.dip is None and gaze_measurable(seen.yaw_deg, seen.pitch_deg):
+    closed = eyes.closed
+    if eyes.open and gaze_measurable(seen.yaw_deg, seen.pitch_deg):
         if frontal and abs(seen.yaw_deg) <= _CENTRED_YAW_DEG:
             centre = learn_centre(centre, seen.iris_h, seen.iris_v, dt_ms)
         gaze_h, gaze_v = seen.iris_h - centre.h, seen.iris_v - centre.v
@@ -110,9 +113,9 @@ def see(
         )
     reading = Reading(
         still=stillness.still,
-        eyes_closed=closed,
+        eyes_closed=None if seen.lids is None else closed,
         perclos=share,
-        drowsy=None if stillness.still else closed_ms >= eyes_.DROWSY_MS,
+        drowsy=None if stillness.still or seen.lids is None else closed_ms >= eyes_.DROWSY_MS,
         yawning=mouth.yawning,
         gaze_h=gaze_h,
         gaze_v=gaze_v,

@@ -216,7 +216,7 @@ def step(state: SessionState, seen: Observation, now_ms: int, skills: Skills) ->
     reason: InsufficientReason | None = "several_faces" if seen.following.several else "no_face"
     reading: Reading | None = None
     if seen.landmarks_px is not None:
-        geometry = measure(seen.landmarks_px)
+        geometry = measure(seen.landmarks_px, seen.following.width_px, seen.following.height_px)
         before = state.about.insufficient_reason if state.about else None
         reason = insufficient(geometry.face_px, seen.clarity, geometry.yaw_deg, geometry.pitch_deg, before=before)
     if geometry is not None and reason is None:
