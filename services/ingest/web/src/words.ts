@@ -81,10 +81,19 @@ const QUADRANT_WORDS: Record<Quadrant, string> = {
   LL: "calm, ill at ease",
 };
 
+/** Clusters of behaviour alone, where nothing is inferred from expressions. */
+const CLUSTER_WORDS: Record<number, string> = {
+  4: "still, looking away",
+  5: "still, attentive",
+  6: "lively, looking away",
+  7: "lively, attentive",
+};
+
 /** What a window of five seconds was like. */
 export function predictionWords(prediction: Prediction): string {
   if (prediction.probe !== undefined) return QUADRANT_WORDS[prediction.probe] ?? prediction.probe;
-  return prediction.cluster_id === undefined ? MISSING : `pattern ${prediction.cluster_id + 1}`;
+  if (prediction.cluster_id === undefined) return MISSING;
+  return CLUSTER_WORDS[prediction.cluster_id] ?? `pattern ${prediction.cluster_id}`;
 }
 
 /** What each part of engagement is. The parts that this page does not know show their name alone. */

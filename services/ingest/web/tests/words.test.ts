@@ -19,7 +19,7 @@ const row = (id: string, over: Partial<FrameMetrics> = {}, prediction: Predictio
   return [find(id)?.value(read), find(id)?.detail(read)];
 };
 
-const WINDOW: Prediction = { session_id: "s-1", window: 3, from_ms: 0, to_ms: 5000, change_score: 0.34, cluster_id: 2 };
+const WINDOW: Prediction = { session_id: "s-1", window: 3, from_ms: 0, to_ms: 5000, change_score: 0.34, cluster_id: 5 };
 
 describe("what is not measured", () => {
   it("is a dash, never 0", () => {
@@ -65,7 +65,7 @@ describe("the hand, the expression, the last five seconds", () => {
   });
 
   it("speak of moods only where the server does", () => {
-    expect(row("window", {}, WINDOW)).toEqual(["pattern 3", "34 % unlike before"]);
+    expect(row("window", {}, WINDOW)).toEqual(["still, attentive", "34 % unlike before"]);
     expect(row("window", {}, { ...WINDOW, probe: "LH" })[0]).toBe("calm, at ease");
     expect(row("window", {}, { ...WINDOW, change_score: null })[1]).toBe("nothing to compare with yet");
   });
