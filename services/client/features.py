@@ -20,6 +20,7 @@ _YAW_GAIN, _PITCH_GAIN = 0.83, 1.3
 
 _EYE_X, _EYE_Y, _EYE_HALF = 0.335, -0.15, 0.175
 _MOUTH_Y = 0.54
+_MOUTH_HALF, _MOUTH_STAYS = 0.285, 0.35  # where a bent mouth stays at its height: at √0.35 of its half
 _LIPS: Colour = (92, 92, 185)
 _LASHES: Colour = (28, 30, 36)
 _WHITE: Colour = (236, 239, 242)
@@ -36,6 +37,8 @@ _BOW = 1 - 0.25 * np.exp(-((_ARC_X / 0.25) ** 2))  # the notch in the upper lip
 # What has the same shape in every frame, for the eye on image right; the other is its mirror image.
 _SOCKET = oval(_EYE_X, _EYE_Y - 0.03, 0.22, 0.14)
 _BROW = points(_EYE_X + 0.2 * _ARC_X, _EYE_Y - 0.19 - 0.08 * _ARC_Y)[2:-2]
+_BROW_RAISED, _BROW_LOWERED = 0.08, 0.05
+_BROW_FROWNING = 0.05 * np.linspace(0, 1, len(_BROW))  # its inner end goes down further
 _BRIDGE = np.array([(-0.045, -0.16), (-0.063, 0.02), (-0.095, 0.2)])
 _TIP = oval(0, 0.2, 0.105, 0.085)
 _WINGS = points(0.115 * _ARC_X, 0.21 + 0.085 * _ARC_Y)
@@ -46,7 +49,7 @@ _MIRROR = np.array((-1.0, 1.0))
 def features(pose: Pose, look: Look) -> list[Stroke]:
     """What to draw onto the painted head, from back to front."""
     frontal = [*_eye(-1, pose, look), *_eye(1, pose, look)]
-    frontal += [*_nose(look.skin), *_mouth(pose.mouth)]
+    frontal += [*_nose(look.skin), *_bent(_mouth(pose.mouth), pose.smile)]
     return _turned(frontal, math.radians(_YAW_GAIN * pose.yaw_deg), math.radians(_PITCH_GAIN * pose.pitch_deg))
 
 
@@ -85,8 +88,15 @@ def _eye(side: int, pose: Pose, look: Look) -> list[Stroke]:
         *strokes,
         Stroke(slit.below(), shade(look.skin, 0.62), 0.014),
         Stroke(slit.above(), _LASHES, 0.036),
-        Stroke(_sided(_BROW, side), shade(look.hair, 0.7), 0.05),
+        Stroke(_sided(_brow(pose.brows), side), shade(look.hair, 0.7), 0.05),
     ]
+
+
+def _brow(brows: float) -> Points:
+    """Of the eye on image right; its inner end is its last point."""
+    brows = min(max(brows, -1.0), 1.0)
+    down = -brows * (_BROW_RAISED if brows > 0 else _BROW_LOWERED + _BROW_FROWNING)
+    return points(_BROW[:, 0], _BROW[:, 1] + down)
 
 
 def _sided(shape: Points, side: int) -> Points:
@@ -117,6 +127,19 @@ def _mouth(mouth: float) -> list[Stroke]:
             Stroke(gap.part(0, _MOUTH_Y - up, half, up * 0.4), _TEETH),
         ]
     return strokes
+
+
+def _bent(strokes: list[Stroke], smile: float) -> list[Stroke]:
+    """A mouth whose corners are up and apart, or down."""
+    if not smile:
+        return strokes
+    smile = min(max(smile, -1.0), 1.0)
+    apart, bend = 1 + 0.25 * max(smile, 0.0), 0.07 * smile
+
+    def bent(flat: Points) -> Points:
+        return points(flat[:, 0] * apart, flat[:, 1] - bend * ((flat[:, 0] / _MOUTH_HALF) ** 2 - _MOUTH_STAYS))
+
+    return [stroke._replace(points=bent(stroke.points)) for stroke in strokes]
 
 
 class _Lens(NamedTuple):

@@ -22,7 +22,8 @@ _IRISES: tuple[Colour, ...] = ((50, 70, 95), (110, 85, 55), (65, 95, 75), (35, 5
 class Pose:
     """What the student does in one frame.
 
-    `eyes` and `mouth`: 0 shut, 1 wide open. `look_x` (image right) and `look_y` (up) turn the eyes, −1..1.
+    `eyes` and `mouth`: 0 shut, 1 wide open. `smile`: −1 the mouth's corners down, 1 up and apart. `brows`: −1 down and
+    together, 1 up. `look_x` (image right) and `look_y` (up) turn the eyes, −1..1.
     `yaw_deg` > 0 turns the face to image right, `pitch_deg` > 0 looks down, `roll_deg` > 0 tilts counter-clockwise.
     `x` and `y` move the head by shares of the frame's width and height; `scale` 1 is a face of 0.6 frame heights.
     `hand_raised`: 0 with the arm out of the picture, 1 with the hand beside the face, at image left (`hand_side` −1) or
@@ -32,6 +33,8 @@ class Pose:
     present: bool = True
     eyes: float = 1.0
     mouth: float = 0.0
+    smile: float = 0.0
+    brows: float = 0.0
     look_x: float = 0.0
     look_y: float = 0.0
     yaw_deg: float = 0.0

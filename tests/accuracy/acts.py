@@ -72,6 +72,13 @@ def _sing(pose: Pose, amount: float, at_s: float, _side: int) -> Pose:
     return replace(pose, mouth=0.7 * amount * math.sin(math.pi * at_s / 0.9) ** 2)
 
 
+def _express(*, smile: float = 0.0, brows: float = 0.0, mouth: float = 0.0) -> Change:
+    def change(pose: Pose, amount: float, _at_s: float, _side: int) -> Pose:
+        return replace(pose, smile=smile * amount, brows=brows * amount, mouth=mouth * amount)
+
+    return change
+
+
 def _leave(pose: Pose, amount: float, _at_s: float, side: int) -> Pose:
     """Slowly up from the chair, then quickly out of the picture."""
     return replace(pose, present=amount < 1, x=pose.x + side * 0.95 * amount**2)
@@ -96,6 +103,10 @@ SCENES = (
     Act("turned", (1.0, 2.0), (0.4, 0.8), _turn(yaw_deg=30)),
     Act("nodding", (1.0, 2.0), (0.4, 0.8), _turn(pitch_deg=12)),
     Act("tilted", (1.0, 2.0), (0.4, 0.8), _turn(roll_deg=18)),
+    Act("happy", (1.5, 2.5), (0.3, 0.5), _express(smile=0.8)),
+    Act("sad", (1.5, 2.5), (0.3, 0.5), _express(smile=-0.8)),
+    Act("surprised", (1.5, 2.5), (0.2, 0.4), _express(brows=0.8, mouth=0.25)),
+    Act("angry", (1.5, 2.5), (0.3, 0.5), _express(brows=-0.8)),
     Act("absent", (2.0, 3.5), (0.4, 0.6), _leave, blinks=False),
     Act("hand_raised", (2.0, 3.5), (0.4, 0.7), _hand),
 )

@@ -43,6 +43,8 @@ FLOORS = (
     Floor("frames with a pose", "≥", (0.99, 0.99, 0.99, 0.99)),
     Floor("gaze accuracy", "≥", (0.8, 0.8, 0.8, 0.8)),
     Floor("frames with a gaze", "≥", (0.85, 0.85, 0.85, 0.85)),
+    Floor("expression accuracy", "≥", (0.97, 0.97, 0.97, 0.97)),
+    Floor("frames with an expression", "≥", (0.9, 0.9, 0.9, 0.9)),
     Floor("left, longest delay, s", "≤", (0.3, 0.3, 0.3, 0.4)),
     Floor("returned, longest delay, s", "≤", (0.5, 0.5, 0.5, 0.6)),
     Floor("raised hand F1", "≥", (1, 1, 1, 1)),
