@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from services.analyzer.domain import faces
 from services.analyzer.domain.body import Body
 from services.analyzer.domain.faces import Following, Region
-from services.analyzer.domain.hands import Hands, look_due
+from services.analyzer.domain.hands import Due
 from services.analyzer.vision import motion
 from services.analyzer.vision.motion import Glimpse
 from services.analyzer.vision.pool import Pool
@@ -59,16 +59,15 @@ def find_face(picture: Picture, following: Following, now_ms: float, vision: Fac
 def look_at_body(
     picture: Picture,
     face: Region,
-    hands: Hands,
     before: Glimpse | None,
-    now_ms: float,
-    every_ms: float,
+    due: Due,
     bodies: Pool[BodyVision],
 ) -> Look | None:
     """None when there is no need to look. `before` is the glimpse of the last look."""
-    changed = before is None or motion.changed(before, picture, face)
-    if not look_due(hands, now_ms, every_ms, moved=changed or (before is not None and before.moving)):
+    if due == "no":
+        return None
+    if due == "if_moved" and before is not None and not motion.changed(before, picture, face):
         return None
     with bodies.borrowed() as vision:
         body = vision.body(picture, face)
-    return Look(body, motion.glimpse(picture, face, moving=changed))
+    return Look(body, motion.glimpse(picture, face))

@@ -12,6 +12,7 @@ from schemas.base import wrong_fields
 from schemas.frames import FrameHeaders
 from schemas.sessions import SessionEnd, SessionStart
 from schemas.topics import LANDMARKS, METRICS, PREDICTIONS, PREVIEWS, STATUS, Topic
+from services.analyzer.domain import hands as hands_
 from services.analyzer.domain import session
 from services.analyzer.domain.prediction import Concluded
 from services.analyzer.domain.quality import insufficient, look_due
@@ -149,8 +150,9 @@ class Turns:
         region, look = face.following.region, None
         serves = region is not None and insufficient(region.face_px, clarity, 0, 0) is None
         if self._vision.bodies is not None and region is not None and serves:
-            hands, every_ms = session.hands_of(state, since_ms), 1000 / self._skills.pose_hz
-            look = look_at_body(picture, region, hands, subject.glimpse, clock_ms, every_ms, self._vision.bodies)
+            hands = session.hands_of(state, since_ms)
+            due = hands_.look_due(hands, clock_ms, since_ms or 0.0, 1000 / self._skills.pose_hz)
+            look = look_at_body(picture, region, subject.glimpse, due, self._vision.bodies)
         seen = Observation(
             headers.seq,
             headers.captured_at_ms,

@@ -32,17 +32,15 @@ _DARK = 8.0  # added before ratios are taken, which say nothing of black
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """The face's surroundings when the body was looked at. `box`: left, top, right, bottom in shares of the picture.
-    `moving`: it had changed by then, and whatever was caught in the middle of something deserves another look."""
+    """The face's surroundings when the body was looked at. `box`: left, top, right, bottom in shares of the picture."""
 
     face: Region
     size: tuple[int, int]
     box: tuple[float, float, float, float]
     cells: NDArray[np.float32] = field(repr=False)
-    moving: bool = False
 
 
-def glimpse(picture: Picture, face: Region, *, moving: bool = False) -> Glimpse | None:
+def glimpse(picture: Picture, face: Region) -> Glimpse | None:
     """To compare later pictures with; None where the surroundings are not in the picture."""
     face_px = face.face_px
     left, right = max(0.0, face.x_px - _BESIDE * face_px), min(picture.width, face.x_px + _BESIDE * face_px)
@@ -52,7 +50,7 @@ def glimpse(picture: Picture, face: Region, *, moving: bool = False) -> Glimpse 
         return None
     box = (left / picture.width, top / picture.height, right / picture.width, bottom / picture.height)
     cells = _cells(picture, box, across, down)
-    return Glimpse(face, (picture.width, picture.height), box, cells, moving) if cells is not None else None
+    return Glimpse(face, (picture.width, picture.height), box, cells) if cells is not None else None
 
 
 def changed(before: Glimpse, picture: Picture, face: Region) -> bool:
