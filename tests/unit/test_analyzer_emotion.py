@@ -259,6 +259,15 @@ def test_what_was_before_a_gap_is_not_smoothed_into_what_comes_after() -> None:
     assert soon.emotion == "happy"
 
 
+def test_time_in_which_nobody_was_seen_is_not_time_of_rest() -> None:
+    resting = acting()
+    face = Expression()
+    for now_ms in (0.0, 10_000.0, 20_000.0):
+        face, shares = see(face, resting, geometry_of(resting), now_ms)
+        assert shares is None
+    assert face.learned_ms == 0
+
+
 def test_a_restart_goes_on_from_the_snapshot() -> None:
     state, _ = play((RESTING, 0, 2.0), (SMILING, 1, 1.0))
     adapter = TypeAdapter(Expression)
