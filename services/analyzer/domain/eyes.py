@@ -43,6 +43,7 @@ _PRIOR_UPPER = (0.45, 0.7)  # of the opening
 _LEARNING_MS = 5000.0
 _RISE_MS = (500.0, 6000.0)  # time constants while learning and after
 _FALL_MS = (3000.0, 40_000.0)  # slow: heavy lids are no new way to be open
+_UPPER_MS = 1500.0  # the upper lid's share changes with the head's pose; not learned from eyes that look down
 _LEAST_LID = 0.05
 # Eyes that were never seen to close and are open this far after so long: somebody else's, or learned wrongly.
 _NEVER_CLOSED = 0.14
@@ -115,7 +116,9 @@ def lose(eyes: Eyes) -> Eyes:
 
 def see(eyes: Eyes, lids: Lids, now_ms: float, dt_ms: float, *, frontal: bool, mouth_wide: bool) -> Eyes:
     """One sample, `dt_ms` after the last one. `frontal` says that the baseline may learn from it, `mouth_wide` that
-    yawning, laughing or talking moves the lids."""
+    yawning, laughing or talking moves the lids. A second sample of the same moment says nothing new."""
+    if dt_ms <= 0 and eyes.ratio is not None:
+        return eyes
     own = eyes.open_lids or _prior(lids)
     ratio = lids.opening / own.opening
     lid = max(lids.upper / max(_LEAST_LID, own.upper), lids.lower / max(_LEAST_LID, own.lower))
@@ -236,8 +239,11 @@ def _prior(lids: Lids) -> Lids:
 
 def _learn(own: Lids, lids: Lids, dt_ms: float, *, learning: bool) -> Lids:
     times_ms = _RISE_MS if lids.opening > own.opening else _FALL_MS
-    keep = exp(-dt_ms / times_ms[0 if learning else 1])
-    return Lids(lids.upper + (own.upper - lids.upper) * keep, lids.lower + (own.lower - lids.lower) * keep)
+    opening = lids.opening + (own.opening - lids.opening) * exp(-dt_ms / times_ms[0 if learning else 1])
+    upper = own.upper / own.opening
+    if lids.opening >= _OPEN_RATIO * own.opening:
+        upper += (lids.upper / lids.opening - upper) * (1 - exp(-dt_ms / _UPPER_MS))
+    return Lids(opening * upper, opening * (1 - upper))
 
 
 def crossing(before: float, after: float, level: float) -> float:
