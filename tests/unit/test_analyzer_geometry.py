@@ -1,5 +1,7 @@
 """EAR, MAR, iris and head pose of single frames."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -90,3 +92,46 @@ def test_an_eye_beyond_the_edge_is_not_measured() -> None:
     assert None not in (whole.ear_left, whole.ear_right, whole.lids)
     assert (half.ear_left, half.ear) == pytest.approx((0.32, 0.32), abs=0.01)
     assert (half.ear_right, none.ear_left, none.lids, none.ear) == (None, None, None, 0)
+
+
+@given(DEGREES, DEGREES, DEGREES, st.floats(-0.2, 0.2))
+def test_turning_the_head_leaves_the_irises_as_high_over_the_bridge(
+    yaw_deg: float, pitch_deg: float, roll_deg: float, iris_v: float
+) -> None:
+    ahead = measure(face(iris_v=iris_v))
+    seen = measure(face(yaw_deg=yaw_deg, pitch_deg=pitch_deg, roll_deg=roll_deg, iris_v=iris_v))
+    assert seen.iris_rise == pytest.approx(ahead.iris_rise, abs=0.005)
+
+
+@given(st.floats(30, 400), st.floats(-500, 500), st.floats(-500, 500))
+def test_size_and_place_change_no_angle_and_no_iris(face_px: float, x: float, y: float) -> None:
+    turned = partial(face, yaw_deg=12.0, pitch_deg=-7.0, roll_deg=5.0, iris_h=0.2, iris_v=0.1)
+    here, there = measure(turned()), measure(turned(face_px=face_px, centre=(x, y)))
+    for name in ("yaw_deg", "pitch_deg", "roll_deg"):
+        assert getattr(there, name) == pytest.approx(getattr(here, name), abs=0.05)
+    for name in ("iris_h", "iris_v", "iris_rise"):
+        assert getattr(there, name) == pytest.approx(getattr(here, name), abs=0.002)
+
+
+@given(st.floats(0, 1.1), st.floats(0.02, 0.45))
+def test_mouth_and_lids_turn_no_head(mar: float, ear: float) -> None:
+    still, moved = measure(face(pitch_deg=5)), measure(face(pitch_deg=5, mar=mar, ear=ear))
+    assert (moved.yaw_deg, moved.pitch_deg, moved.roll_deg) == (still.yaw_deg, still.pitch_deg, still.roll_deg)
+
+
+def test_turned_far_the_nearer_iris_counts_alone() -> None:
+    points = face(yaw_deg=36)
+    hidden = points.copy()
+    hidden[473] += 10  # of the eye on the image's right, which is the farther one
+    assert measure(hidden).iris_h == measure(points).iris_h
+    points, hidden = face(), face()
+    hidden[473, 0] += 10
+    assert measure(hidden).iris_h > measure(points).iris_h + 0.1
+
+
+def test_the_bearing_is_the_angle_between_the_cameras_axis_and_the_face() -> None:
+    # A focal length of 1.25 widths: a face 160 of 640 pixels to the right of the middle is at atan(160 / 800).
+    assert measure(face(centre=(480, 240)), 640, 480).bearing_deg == pytest.approx(11.31, abs=0.1)
+    assert measure(face(centre=(160, 240)), 640, 480).bearing_deg == pytest.approx(-11.31, abs=0.1)
+    assert measure(face(centre=(320, 240)), 640, 480).bearing_deg == pytest.approx(0, abs=0.1)
+    assert measure(face(centre=(480, 240))).bearing_deg == 0  # in a picture of unknown size

@@ -19,20 +19,35 @@ _LEFT_IRIS, _RIGHT_IRIS = 468, 473
 # Inner lips: corners, then upper and lower in three places.
 _LIPS = (78, 308, 81, 178, 13, 14, 311, 402)
 _FOREHEAD, _CHIN = 10, 152
-_POINTS = np.array((*_LEFT_EYE, *_RIGHT_EYE, _LEFT_IRIS, _RIGHT_IRIS, *_LIPS, _FOREHEAD, _CHIN))
-_EYES_AND_IRISES = slice(0, 14)
-_FACE = 468
+_BRIDGE = (168, 6)  # of the nose, between the eyes
+_POINTS = np.array((*_LEFT_EYE, *_RIGHT_EYE, _LEFT_IRIS, _RIGHT_IRIS, *_BRIDGE, *_LIPS, _FOREHEAD, _CHIN))
+_EYES_IRISES_BRIDGE = slice(0, 16)
+
+# What the head pose is fitted to: spread over the whole face, few of each part that moves by itself, none of lids and
+# lips. All 468 landmarks take a smile for a nod (2° of pitch, these 1°), the upper face alone a yawn (3 to 5°).
+_SIDES = (234, 93, 132, 58, 454, 323, 361, 288)
+_BROWS_FOREHEAD = (105, 107, 334, 336, 9, 151, 69, 108, 299, 337)
+_CORNERS_NOSE_CHEEKS = (33, 133, 362, 263, 4, 197, 129, 358, 50, 117, 205, 280, 346, 425)
+_JAW = (152, 148, 377)
+_HEAD = np.array((*_SIDES, *_BROWS_FOREHEAD, *_CORNERS_NOSE_CHEEKS, *_JAW))
+
+# Up to here both eyes tell the gaze alike; further round, the nearer one more and more, from there on it alone.
+_BOTH_EYES_YAW_DEG = 15.0
+_ONE_EYE_YAW_DEG = 35.0
+
+# Of a camera that nobody knows, in widths of its picture: webcams have 0.7 to 1.0, pictures cut out of them up to 1.5.
+_FOCAL_LENGTH = 1.25
 
 Point = list[float]
 
 
 def _neutral() -> NDArray[np.float32]:
     with as_file(files("services.analyzer") / "data" / "neutral_face.npy") as path:
-        face: NDArray[np.float32] = np.load(path, allow_pickle=False)
-    return np.ascontiguousarray(face.T)
+        face: NDArray[np.float32] = np.load(path, allow_pickle=False)[_HEAD]
+    return np.ascontiguousarray((face - face.mean(axis=0)).T)
 
 
-_NEUTRAL_T = _neutral()  # (3, 468), centred
+_NEUTRAL_T = _neutral()  # (3, 35), centred
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +66,11 @@ class Lids:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Measures of one frame. Ratios have no unit; `iris_h` and `iris_v` are shares of half the eye's width from its
-    middle, in the head's own frame, positive to image right and up.
+    """Measures of one frame. Ratios have no unit. Yaw, pitch and roll are those that the camera sees; `bearing_deg` is
+    how far to image right of its axis the face is, 0 when the picture's size is not known.
+
+    In the head's own frame, positive to image right and up: `iris_h` and `iris_v` are shares of half the eye's width
+    from its middle; `iris_rise` is the irises' height over the nose's bridge, in distances of the eyes' outer corners.
 
     The EAR of an eye that is not wholly in the picture is None. `lids` are of both eyes; turned sideways, of the nearer
     one, since the other is half hidden; None when neither is in the picture."""
@@ -63,10 +81,12 @@ class Geometry:
     mar: float
     iris_h: float
     iris_v: float
+    iris_rise: float
     yaw_deg: float
     pitch_deg: float
     roll_deg: float
     face_px: float
+    bearing_deg: float
 
     @property
     def ear(self) -> float:
@@ -82,27 +102,26 @@ def measure(landmarks_px: NDArray[np.float32], width_px: int = 0, height_px: int
     points: list[Point] = chosen.tolist()
     # p = R·(head): points as rows times R are in the head's frame, where turning the head leaves eyes and irises as
     # they are.
-    eyes: list[Point] = (chosen[_EYES_AND_IRISES] @ rotation).tolist()
-    left_h, left_v = _iris(eyes[0], eyes[3], eyes[12])
-    right_h, right_v = _iris(eyes[6], eyes[9], eyes[13])
-    near_left = _near_left(yaw)
-    # What is beyond the picture's edge is the mesh's guess.
+    eyes: list[Point] = (chosen[_EYES_IRISES_BRIDGE] @ rotation).tolist()
     left_seen = not width_px or _within(points[0:6], width_px, height_px)
     right_seen = not width_px or _within(points[6:12], width_px, height_px)
-    lids = None
-    if left_seen or right_seen:
-        lids = _mean_lids(eyes[0:6], eyes[6:12], near_left if left_seen and right_seen else float(left_seen))
+    near_left = _near_left(yaw) if left_seen and right_seen else float(left_seen)
+    left_h, left_v = _iris(eyes[0], eyes[3], eyes[12])
+    right_h, right_v = _iris(eyes[6], eyes[9], eyes[13])
+    left = _weight_of_left(yaw)
     return Geometry(
         ear_left=eye_aspect_ratio(eyes[0:6]) if left_seen else None,
         ear_right=eye_aspect_ratio(eyes[6:12]) if right_seen else None,
-        lids=lids,
-        mar=mouth_aspect_ratio(points[14:22]),
-        iris_h=near_left * left_h + (1 - near_left) * right_h,
-        iris_v=near_left * left_v + (1 - near_left) * right_v,
+        lids=_mean_lids(eyes[0:6], eyes[6:12], near_left) if left_seen or right_seen else None,
+        mar=mouth_aspect_ratio(points[16:24]),
+        iris_h=left * left_h + (1 - left) * right_h,
+        iris_v=left * left_v + (1 - left) * right_v,
+        iris_rise=_iris_rise(eyes),
         yaw_deg=yaw,
         pitch_deg=pitch,
         roll_deg=roll,
-        face_px=_distance(points[22], points[23]),
+        face_px=_distance(points[24], points[25]),
+        bearing_deg=_bearing_deg(points, width_px, height_px) if width_px else 0.0,
     )
 
 
@@ -138,11 +157,11 @@ def mouth_aspect_ratio(lips: list[Point]) -> float:
 
 
 def head_rotation(landmarks_px: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The rotation from the neutral face to this one, (3, 3): Kabsch 1976, over all 468 landmarks.
+    """The rotation from the neutral face to this one, (3, 3): Kabsch 1976, over 35 landmarks.
 
     The neutral face is centred, so that the landmarks need not be: their mean falls out of the product.
     """
-    u, _, vt = np.linalg.svd(_NEUTRAL_T @ landmarks_px[:_FACE])
+    u, _, vt = np.linalg.svd(_NEUTRAL_T @ landmarks_px[_HEAD])
     rotation: NDArray[np.float32] = (u @ vt).T
     if _determinant(rotation.tolist()) < 0:  # the best fit would be a mirror image; take the best rotation
         vt[2] = -vt[2]
@@ -182,6 +201,25 @@ def _iris(corner_left: Point, corner_right: Point, iris: Point) -> tuple[float, 
     if not scale:
         return 0.0, 0.0
     return (off_x * across_x + off_y * across_y) / scale, (off_x * across_y - off_y * across_x) / scale
+
+
+def _iris_rise(eyes: list[Point]) -> float:
+    """Of both eyes, their bridge last."""
+    apart = _distance(eyes[0], eyes[9])
+    return (eyes[14][1] + eyes[15][1] - eyes[12][1] - eyes[13][1]) / (2 * apart) if apart else 0.0
+
+
+def _weight_of_left(yaw_deg: float) -> float:
+    """Weight of the image-left eye in the gaze, 0..1."""
+    further = max(0.0, abs(yaw_deg) - _BOTH_EYES_YAW_DEG) / (_ONE_EYE_YAW_DEG - _BOTH_EYES_YAW_DEG)
+    share = 0.5 * min(1.0, further)
+    return 0.5 + (share if yaw_deg > 0 else -share)
+
+
+def _bearing_deg(points: list[Point], width_px: int, height_px: int) -> float:
+    """Of the middle between the outer corners of eyes and mouth, which stays in the face's middle when it turns."""
+    x_px = (points[0][0] + points[9][0] + points[16][0] + points[17][0]) / 4
+    return degrees(atan2(x_px - width_px / 2, _FOCAL_LENGTH * max(width_px, height_px)))
 
 
 def _determinant(m: list[list[float]]) -> float:

@@ -5,42 +5,37 @@ from math import hypot
 
 from schemas.events import Gaze, HeadPose
 from services.analyzer.domain import eyes as eyes_
+from services.analyzer.domain import head as head_
 from services.analyzer.domain import mouth as mouth_
 from services.analyzer.domain import perclos as perclos_
 from services.analyzer.domain import stillness as stillness_
 from services.analyzer.domain.attention import engagement_parts, line_of_sight_deg
-from services.analyzer.domain.directions import (
-    GazeCentre,
-    eyes_deg,
-    gaze_label,
-    gaze_measurable,
-    head_label,
-    learn_centre,
-)
+from services.analyzer.domain.directions import GazeCentre, eyes_deg, head_label, look
 from services.analyzer.domain.eyes import Eyes
 from services.analyzer.domain.faces import Region
 from services.analyzer.domain.geometry import Geometry
+from services.analyzer.domain.head import Head
 from services.analyzer.domain.mouth import Mouth
 from services.analyzer.domain.perclos import Perclos
 from services.analyzer.domain.stillness import Stillness
 
 _FRONTAL_YAW_DEG = 30.0
 _FRONTAL_PITCH_DEG = 20.0
-_CENTRED_YAW_DEG = 15.0
 # Who cannot be measured for no longer than this, in a blurred frame or two, goes on with what was under way.
 _BRIDGED_MS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Memory of eyes, mouth and gaze: baselines, counters, and what is under way. `seen_at_ms` is the last measurable
-    frame that this goes on from, None after a loss; `glance_deg` is where the eyes pointed when that was last
-    measurable, to image right of the head's direction."""
+    """Memory of eyes, mouth, head and gaze: baselines, counters, and what is under way. `seen_at_ms` is the last
+    measurable frame that this goes on from, None after a loss; `glance_deg` is where the eyes pointed when that was
+    last measurable, to image right of the head's direction."""
 
     eyes: Eyes = field(default=Eyes())
     perclos: Perclos = field(default=Perclos())
     mouth: Mouth = field(default=Mouth())
     centre: GazeCentre = field(default=GazeCentre())
+    head: Head = field(default=Head())
     stillness: Stillness = field(default=Stillness())
     glance_deg: float = 0.0
     seen_at_ms: float | None = None
@@ -63,6 +58,9 @@ class Reading:
     gaze_h: float | None
     gaze_v: float | None
     gaze: Gaze | None
+    yaw_deg: float
+    pitch_deg: float
+    roll_deg: float
     head_pose: HeadPose
     engagement: float | None
     engagement_parts: dict[str, float] | None
@@ -70,7 +68,8 @@ class Reading:
 
 def lose(person: Person) -> Person:
     """The person cannot be measured, or time jumped: what was under way is not known to go on."""
-    return Person(eyes_.lose(person.eyes), person.perclos, mouth_.lose(person.mouth), person.centre)
+    eyes, mouth, head = eyes_.lose(person.eyes), mouth_.lose(person.mouth), head_.lose(person.head)
+    return Person(eyes, person.perclos, mouth, person.centre, head)
 
 
 def miss(person: Person, now_ms: float) -> Person:
@@ -91,15 +90,10 @@ def see(
         eyes = eyes_.see(person.eyes, seen.lids, now_ms, dt_ms, frontal=frontal, mouth_wide=mouth.moves_lids)
     perclos = perclos_.account(person.perclos, person.eyes, eyes, dt_ms)
 
-    centre, gaze_h, gaze_v = person.centre, None, None
-    gaze: Gaze | None = None
     closed = eyes.closed
-    if eyes.open and gaze_measurable(seen.yaw_deg, seen.pitch_deg):
-        if frontal and abs(seen.yaw_deg) <= _CENTRED_YAW_DEG:
-            centre = learn_centre(centre, seen.iris_h, seen.iris_v, dt_ms)
-        gaze_h, gaze_v = seen.iris_h - centre.h, seen.iris_v - centre.v
-        gaze = gaze_label(gaze_h, gaze_v, seen.pitch_deg)
-    glance_deg = person.glance_deg if gaze_h is None else eyes_deg(gaze_h)
+    head, angles = head_.see(person.head, seen, dt_ms, eyes_open=eyes.open)
+    centre, gaze = look(person.centre, seen, eyes.open_lids if eyes.open else None, dt_ms)
+    glance_deg = eyes_deg(gaze.h) if gaze else person.glance_deg
 
     share, closed_ms = perclos.value(), eyes.closed_ms(now_ms)
     stillness = stillness_.see(person.stillness, seen, region, now_ms, dt_ms, closed=closed)
@@ -115,13 +109,16 @@ def see(
         still=stillness.still,
         eyes_closed=None if seen.lids is None else closed,
         perclos=share,
-        drowsy=None if stillness.still or seen.lids is None else closed_ms >= eyes_.DROWSY_MS,
+        drowsy=None if seen.lids is None or stillness.still else closed_ms >= eyes_.DROWSY_MS,
         yawning=mouth.yawning,
-        gaze_h=gaze_h,
-        gaze_v=gaze_v,
-        gaze=gaze,
-        head_pose=head_label(seen.yaw_deg, seen.pitch_deg, seen.roll_deg),
+        gaze_h=gaze.h if gaze else None,
+        gaze_v=gaze.v if gaze else None,
+        gaze=gaze.label if gaze else None,
+        yaw_deg=angles.yaw_deg,
+        pitch_deg=angles.pitch_deg,
+        roll_deg=angles.roll_deg,
+        head_pose=head_label(angles),
         engagement=min(1.0, sum(parts.values())) if parts else None,
         engagement_parts=parts,
     )
-    return Person(eyes, perclos, mouth, centre, stillness, glance_deg, now_ms), reading
+    return Person(eyes, perclos, mouth, centre, head, stillness, glance_deg, now_ms), reading

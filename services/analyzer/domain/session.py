@@ -31,6 +31,7 @@ from services.analyzer.domain.expression import Expression, Scores, See
 from services.analyzer.domain.faces import Following
 from services.analyzer.domain.geometry import Geometry, measure
 from services.analyzer.domain.hands import Hands
+from services.analyzer.domain.head import Angles, glimpse
 from services.analyzer.domain.person import Person, Reading
 from services.analyzer.domain.prediction import Concluded, Past, conclude
 from services.analyzer.domain.quality import Clarity, insufficient
@@ -326,7 +327,9 @@ def _metrics(
     scores: Scores | None,
 ) -> FrameMetrics:
     measured = geometry if reading else None
-    posed = geometry if reading or reason == "turned_away" else None  # turned away is told by these very angles
+    posed: Reading | Angles | None = reading
+    if geometry is not None and reason == "turned_away":  # which is told by these very angles
+        posed = glimpse(after.person.head, geometry)
     quality = Quality()
     if geometry is not None:
         quality = Quality(face_px=_r(geometry.face_px, 1))
