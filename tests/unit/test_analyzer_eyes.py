@@ -262,6 +262,26 @@ def test_open_lids_are_not_learned_from_closed_ones_nor_from_the_side() -> None:
     assert aside.open_lids == awake.open_lids
 
 
+def test_the_lids_shares_follow_the_head() -> None:
+    """A nod moves both lids to one side of the line between the corners, and closing brings them together as before."""
+    act = lids([(9000, 9120), (12_000, 15_000)])
+
+    def nodded(at_ms: float) -> Lids:
+        opening = act(at_ms).opening
+        return Lids(0.3 * opening, 0.7 * opening) if at_ms > 4000 else act(at_ms)
+
+    seen, _ = watch(nodded, times(15, 15_000))
+    assert seen[-1].blink_count == 1
+    assert seen[-1].closed
+    assert [eyes.lid for eyes in seen if eyes.ratio is not None and eyes.ratio > 0.9][-1] == pytest.approx(1, abs=0.05)
+
+
+def test_looking_down_teaches_nothing_of_the_lids_shares() -> None:
+    down = Lids(0.2 * OPEN, 0.43 * OPEN)
+    seen, _ = watch(lambda at_ms: down if at_ms > 6000 else both(OPEN), times(10, 20_000))
+    assert seen[-1].open
+
+
 def test_waking_slowly_is_no_new_way_to_be_open() -> None:
     asleep = watch(lids([(3000, 20_000)]), times(10, 20_000))[0][-1]
     assert see(asleep, both(0.18), 20_100, 100, frontal=True, mouth_wide=False).open_lids == asleep.open_lids
