@@ -1,3 +1,9 @@
-"""Fixtures that several kinds of tests share."""
+"""Fixtures and settings that several kinds of tests share."""
+
+from hypothesis import settings
 
 from tests.support.kafka import kafka as kafka
+
+# How long an example takes says something of the machine and its load, nothing of the code.
+settings.register_profile("rapt")
+settings.load_profile("rapt")

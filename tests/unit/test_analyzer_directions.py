@@ -78,7 +78,7 @@ KNOWN = watch(GazeCentre(), eyes(), 10)[0]
         (eyes(v=-0.06, upper=0.75), "down"),
         (eyes(v=-0.06, upper=0.75, h=0.03), "down"),
         (eyes(h=0.07), "center"),
-        (eyes(upper=0.8), "center"),  # droopy lids
+        (eyes(v=-0.01, upper=0.65), "center"),  # droopy lids
         (eyes(v=-0.03, upper=0.7, lower=0.7), "center"),  # a squint, or a blink's flank
     ],
 )

@@ -280,7 +280,7 @@ ACTS = (RESTING, *EXPRESSIONS.values(), BLINKING, GAPING)
 SCENES = st.lists(st.tuples(st.sampled_from(ACTS), st.floats(0.2, 1), st.floats(0.2, 2)), min_size=1, max_size=5)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(scenes=SCENES)
 def test_frames_sent_twice_and_a_shifted_clock_change_nothing(scenes: list[tuple[Act, float, float]]) -> None:
     _, told = play((RESTING, 0, 1.0), *scenes)

@@ -12,7 +12,6 @@ from services.analyzer.domain.geometry import Lids
 from services.analyzer.domain.perclos import Perclos, account
 
 RATES = st.sampled_from([10, 15, 24, 25, 30, 60])
-UNHURRIED = settings(deadline=None)  # other tests may run beside
 PHASES = st.floats(0, 0.999)
 OPEN, SHUT = 0.32, 0.08
 AT_FIRST = Eyes()
@@ -81,7 +80,6 @@ def winking(draw: st.DrawFn) -> tuple[list[tuple[float, float]], float]:
 
 
 @given(RATES, PHASES, winking())
-@UNHURRIED
 def test_blinks_are_counted_at_every_rate(
     fps: int, phase: float, spans_until: tuple[list[tuple[float, float]], float]
 ) -> None:
@@ -90,7 +88,6 @@ def test_blinks_are_counted_at_every_rate(
 
 
 @given(PHASES, winking())
-@UNHURRIED
 def test_five_frames_a_second_see_no_blink_that_is_none(
     phase: float, spans_until: tuple[list[tuple[float, float]], float]
 ) -> None:
@@ -99,13 +96,11 @@ def test_five_frames_a_second_see_no_blink_that_is_none(
 
 
 @given(PHASES, st.floats(330, 380))
-@UNHURRIED
 def test_a_slow_blink_is_timed_between_the_samples(phase: float, shut_ms: float) -> None:
     assert blinks(lids([(2000, 2000 + shut_ms)]), 10, 4000, phase) == 1
 
 
 @given(RATES, PHASES, st.floats(0.75, 0.9), st.floats(60, 200))
-@UNHURRIED
 def test_lids_that_are_low_already_blink_too(fps: int, phase: float, openness: float, shut_ms: float) -> None:
     low, blink = lids([], opened=OPEN * openness), lids([(3000, 3000 + shut_ms)], opened=OPEN * openness)
     assert blinks(lambda at_ms: (blink if at_ms > 1500 else lids([]))(at_ms), fps, 5000, phase) == 1
@@ -121,7 +116,6 @@ def test_a_long_closure_is_no_blink(fps: int, shut_ms: float) -> None:
 
 
 @given(RATES, PHASES, st.floats(0.7, 0.9), st.floats(300, 5000))
-@UNHURRIED
 def test_a_squint_is_no_blink_and_no_closure(fps: int, phase: float, openness: float, lasting_ms: float) -> None:
     squint = lids([(3000, 3000 + lasting_ms)], shut=OPEN * openness)
     seen, perclos = watch(squint, times(fps, 5000 + lasting_ms, phase))
@@ -130,7 +124,6 @@ def test_a_squint_is_no_blink_and_no_closure(fps: int, phase: float, openness: f
 
 
 @given(RATES, PHASES, st.floats(0.1, 0.9), st.floats(60, 5000), st.booleans())
-@UNHURRIED
 def test_one_lid_alone_closes_no_eye(
     fps: int, phase: float, remaining: float, lasting_ms: float, upper_moves: bool
 ) -> None:
@@ -189,7 +182,6 @@ def test_between_sparse_samples_nobody_can_tell_a_blink() -> None:
 
 
 @given(st.sampled_from([5, 10, 15, 25, 30, 60]), PHASES)
-@UNHURRIED
 def test_a_second_of_closed_eyes_is_told_in_time(fps: int, phase: float) -> None:
     told_ms = drowsy_at(lids([(3000, 8000)]), times(fps, 8000, phase))
     assert 3950 <= told_ms[0] <= 4250
@@ -208,7 +200,6 @@ def test_open_eyes_end_a_closure(fps: int) -> None:
 
 
 @given(PHASES, st.floats(0.68, 1.0))
-@UNHURRIED
 def test_flutter_does_not_end_a_closure_and_blinks_are_none(phase: float, opening: float) -> None:
     """Lids that part for a moment, the further the shorter."""
     part_ms = 60 if opening > 0.79 else 200
@@ -248,7 +239,6 @@ def test_after_a_loss_a_closure_counts_anew() -> None:
 
 
 @given(st.floats(0.14, 0.45), st.sampled_from([10, 15, 30]))
-@UNHURRIED
 def test_the_open_lids_become_the_persons_own(opened: float, fps: int) -> None:
     seen, _ = watch(lids([(9000, 9120)], opened=opened, shut=opened / 4), times(fps, 10_000))
     assert seen[-1].open_lids is not None
@@ -298,7 +288,6 @@ def test_waking_slowly_is_no_new_way_to_be_open() -> None:
 
 
 @given(st.floats(0.45, 0.55))
-@UNHURRIED
 def test_lids_that_were_never_seen_to_close_are_somebody_elses(share: float) -> None:
     before = Eyes(both(0.4), learned_ms=10_000)
     seen, _ = watch(lambda _: both(0.4 * share), times(10, 8000), eyes=before)
@@ -324,7 +313,7 @@ def test_perclos_forgets_after_a_minute() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(2000, 5000), st.floats(60, 2500)), min_size=6, max_size=12))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_perclos_agrees_across_rates(closings: list[tuple[float, float]]) -> None:
     spans, at_ms = [], 1000.0
     for pause_ms, shut_ms in closings:
@@ -335,7 +324,6 @@ def test_perclos_agrees_across_rates(closings: list[tuple[float, float]]) -> Non
 
 
 @given(RATES, winking(), st.floats(1e3, 1e9))
-@UNHURRIED
 def test_the_clock_may_start_anywhere(
     fps: int, spans_until: tuple[list[tuple[float, float]], float], shift_ms: float
 ) -> None:
@@ -345,7 +333,6 @@ def test_the_clock_may_start_anywhere(
 
 
 @given(RATES, winking())
-@UNHURRIED
 def test_a_frame_that_comes_twice_changes_nothing(
     fps: int, spans_until: tuple[list[tuple[float, float]], float]
 ) -> None:
@@ -358,7 +345,6 @@ def test_a_frame_that_comes_twice_changes_nothing(
 
 
 @given(RATES, winking(), st.floats(0, 1))
-@UNHURRIED
 def test_a_snapshot_goes_on_as_if_nothing_had_happened(
     fps: int, spans_until: tuple[list[tuple[float, float]], float], share: float
 ) -> None:

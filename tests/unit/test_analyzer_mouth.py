@@ -4,13 +4,12 @@ from collections.abc import Callable
 from math import pi, sin
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.analyzer.domain.mouth import WIDE_MAR, Mouth, lose, see
 
 RATES = st.sampled_from([5, 10, 15, 30, 60])
-UNHURRIED = settings(deadline=None)  # other tests may run beside
 
 
 def watch(mar: Callable[[float], float], fps: float, until_ms: float, *, phase: float = 0.0) -> list[Mouth]:
@@ -37,7 +36,6 @@ def opening(
 
 
 @given(RATES, st.floats(0, 1), st.floats(1500, 6000), st.floats(0.6, 1.2))
-@UNHURRIED
 def test_a_yawn_counts_once(fps: int, phase: float, lasting_ms: float, wide: float) -> None:
     seen = watch(opening(1000, 1000 + lasting_ms, wide), fps, lasting_ms + 3000, phase=phase)
     assert seen[-1].yawn_count == 1
@@ -46,20 +44,17 @@ def test_a_yawn_counts_once(fps: int, phase: float, lasting_ms: float, wide: flo
 
 
 @given(RATES, st.floats(0, 1), st.floats(0, 450))
-@UNHURRIED
 def test_a_short_opening_is_no_yawn(fps: int, phase: float, lasting_ms: float) -> None:
     assert watch(opening(1000, 1000 + lasting_ms), fps, 4000, phase=phase)[-1].yawn_count == 0
 
 
 @given(st.sampled_from([10, 15, 30, 60]), st.floats(2, 4))
-@UNHURRIED
 def test_talking_is_no_yawn(fps: int, syllables_hz: float) -> None:
     seen = watch(lambda at_ms: 0.35 + 0.35 * sin(2 * pi * syllables_hz * at_ms / 1000), fps, 8000)
     assert seen[-1].yawn_count == 0
 
 
 @given(st.sampled_from([10, 15, 30, 60]), st.floats(0, 1), st.floats(0, 1800), st.floats(0.6, 0.9))
-@UNHURRIED
 def test_a_vowel_that_is_held_is_no_yawn(fps: int, phase: float, lasting_ms: float, wide: float) -> None:
     """Who sings opens the mouth within a tenth of a second."""
     sung = opening(1000, 1000 + lasting_ms, wide, ramp_ms=100)
@@ -67,7 +62,6 @@ def test_a_vowel_that_is_held_is_no_yawn(fps: int, phase: float, lasting_ms: flo
 
 
 @given(RATES, st.floats(0, 1))
-@UNHURRIED
 def test_what_was_wide_when_it_came_into_sight_may_be_a_yawn(fps: int, phase: float) -> None:
     assert watch(opening(-1000, 1500), fps, 3000, phase=phase)[-1].yawn_count == 1
 
@@ -81,7 +75,6 @@ def test_an_open_mouth_moves_the_lids_unless_the_person_rests_with_it() -> None:
 
 
 @given(RATES, st.floats(1e3, 1e9))
-@UNHURRIED
 def test_the_clock_may_start_anywhere_and_frames_may_come_twice(fps: int, shift_ms: float) -> None:
     mar, mouth = opening(1000, 3500), Mouth()
     for number in range(int(5 * fps)):

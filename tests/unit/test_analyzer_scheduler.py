@@ -208,7 +208,7 @@ def overload(seconds: int, *, sessions: int, fps: int, frame_ms: float) -> tuple
     return analyzed, ages_ms, first
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(2, 12), st.sampled_from([10, 30]), st.floats(8, 40))
 def test_with_too_much_work_all_get_an_equal_fresh_share(sessions: int, fps: int, frame_ms: float) -> None:
     analyzed, ages_ms, first = overload(30, sessions=sessions, fps=fps, frame_ms=frame_ms)

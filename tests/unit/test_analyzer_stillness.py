@@ -115,7 +115,7 @@ def test_a_picture_a_second_needs_enough_of_them() -> None:
     assert told[-1] is True
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 500), min_size=1, max_size=60))
 def test_any_distances_of_frames_are_taken(gaps_ms: list[float]) -> None:
     state, now_ms, seen = Stillness(), 0.0, measure(face())

@@ -71,7 +71,7 @@ def _frame(truth: Truth, at_s: float, about_s: float) -> FrameMetrics:
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(truths(), RATES)
 def test_who_sees_all_is_right(truth: Truth, fps: float) -> None:
     all_told = score(truth, observed(truth, fps))
@@ -93,7 +93,7 @@ def test_who_sees_all_is_right(truth: Truth, fps: float) -> None:
     assert all_told.refused.part == 0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(truths(), RATES)
 def test_who_is_too_late_is_wrong(truth: Truth, fps: float) -> None:
     late_s = 5.0
@@ -104,7 +104,7 @@ def test_who_is_too_late_is_wrong(truth: Truth, fps: float) -> None:
     assert told.left.longest_s is None or told.left.longest_s == pytest.approx(late_s, abs=1 / fps + 1e-2)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(truths(), RATES, st.floats(0, 3))
 def test_counts_are_consistent_however_late(truth: Truth, fps: float, late_s: float) -> None:
     seen = observed(truth, fps, late_s=late_s)

@@ -149,7 +149,7 @@ async def test_a_cancelled_caller_takes_no_frame_along() -> None:
 
 
 @given(st.lists(st.sampled_from(["yes", "refuse", "fail"]), max_size=30), st.integers(1, 12))
-@hypothesis_settings(deadline=None, max_examples=60)
+@hypothesis_settings(max_examples=60)
 def test_the_log_has_each_number_once_in_order_and_losses_are_told(answers: list[str], count: int) -> None:
     log = FlakyLog(answers)
 

@@ -76,7 +76,7 @@ def test_flushing_nothing_writes_nothing(writer: Writer) -> None:
     assert writer.journal.manifest.segments == ()
 
 
-@settings(max_examples=50, deadline=None)  # real files: as slow as the disk is
+@settings(max_examples=50)  # real files: as slow as the disk is
 @given(
     seqs=st.lists(st.integers(0, 200), min_size=1, max_size=60, unique=True).map(sorted),
     crashes=st.lists(st.integers(0, 60), max_size=4),

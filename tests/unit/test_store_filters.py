@@ -37,13 +37,12 @@ DOCUMENTS = st.dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(SCALARS, OPERATORS)
 def test_sql_means_what_the_filter_means(value: Any, wanted: Any) -> None:
     assert found({"a": value}, {"a": wanted}) == holds(value, wanted)
 
 
-@settings(deadline=None)
 @given(DOCUMENTS, st.dictionaries(st.sampled_from(FIELDS), OPERATORS, max_size=3))
 def test_all_fields_must_hold(document: Document, where: dict[str, Any]) -> None:
     # An object is neither a scalar nor missing; filters on it are left to the fields inside.
