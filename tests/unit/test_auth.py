@@ -21,7 +21,7 @@ def auth() -> Auth:
 
 
 def forged(secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> str:
-    claims = {"sub": "ada", "role": "student", "aud": "access", "exp": now_ms() // 1000 + 60, **changes}
+    claims = {"sub": "ada", "role": "student", "aud": "access", "exp": now_ms() // 1000 + 3600, **changes}
     return jwt.encode({name: value for name, value in claims.items() if value is not None}, secret, algorithm)
 
 

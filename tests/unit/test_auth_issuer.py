@@ -59,7 +59,7 @@ def auth(url: str) -> Auth:
 
 
 def token(key: Any = KEY, kid: str = "k1", **changes: Any) -> str:
-    claims = {"sub": "ada", "aud": "rapt", "exp": now_ms() // 1000 + 60, **changes}
+    claims = {"sub": "ada", "aud": "rapt", "exp": now_ms() // 1000 + 3600, **changes}
     claims = {name: value for name, value in claims.items() if value is not None}
     return jwt.encode(claims, key, "RS256", headers={"kid": kid})
 
