@@ -217,4 +217,4 @@ def test_with_too_much_work_all_get_an_equal_fresh_share(sessions: int, fps: int
     assert jain >= 0.95
     assert max(ages_ms) <= STALE_MS + 4 * frame_ms * sessions
     gaps = [later - earlier for earlier, later in pairwise(first[len(first) // 2 :])]
-    assert max(gaps) - min(gaps) <= max(2, sum(gaps) / len(gaps) / 2)  # even, not in bursts
+    assert max(gaps) - min(gaps) <= max(2, 0.75 * sum(gaps) / len(gaps))  # even, not in bursts
