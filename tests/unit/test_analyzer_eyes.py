@@ -296,6 +296,14 @@ def test_lids_that_were_never_seen_to_close_are_somebody_elses(share: float) -> 
     assert seen[-1].open
 
 
+@pytest.mark.parametrize(("away_ms", "learned"), [(1000.0, False), (4000.0, True)])
+def test_whoever_comes_after_an_absence_is_learned_anew(away_ms: float, learned: bool) -> None:
+    before = watch(lids([]), times(10, 10_000))[0][-1]
+    back_ms = [10_000 + away_ms + at for at in times(10, 5000)]
+    seen, _ = watch(lids([], opened=0.7 * OPEN), back_ms, eyes=lose(before))
+    assert ((seen[-1].ratio or 0) > 0.9) == learned
+
+
 def test_perclos_is_the_share_of_closed_time() -> None:
     _, perclos = watch(lids([(5000, 11_000)]), times(10, 20_000))
     assert perclos.value() == pytest.approx(6 / 20, abs=0.02)

@@ -43,6 +43,7 @@ _PRIOR_UPPER = (0.45, 0.7)  # of the opening
 _LEARNING_MS = 5000.0
 _RISE_MS = (500.0, 6000.0)  # time constants while learning and after
 _FALL_MS = (3000.0, 40_000.0)  # slow: heavy lids are no new way to be open
+_AWAY_MS = 3000.0  # whoever comes after so long is learned as at first
 _UPPER_MS = 1500.0  # the upper lid's share changes with the head's pose; not learned from eyes that look down
 _LEAST_LID = 0.05
 # Eyes that were never seen to close and are open this far after so long: somebody else's, or learned wrongly.
@@ -78,12 +79,13 @@ class Closure:
 
 @dataclass(frozen=True, slots=True)
 class Eyes:
-    """Memory of the eyes. `open_lids` are the person's own; `ratio` is the last sample's, None after a gap; `lid` that
-    of the lid that moved less."""
+    """Memory of the eyes. `open_lids` are the person's own, as far as learned in `learned_ms`; `seen_ms` is the time
+    without a gap. `ratio` is the last sample's, None after a gap; `lid` that of the lid that moved less."""
 
     open_lids: Lids | None = None
     learned_ms: float = 0.0
     seen_ms: float = 0.0
+    seen_at_ms: float | None = None
     ratio: float | None = None
     lid: float = 1.0
     level: float = 1.0
@@ -126,16 +128,19 @@ def see(eyes: Eyes, lids: Lids, now_ms: float, dt_ms: float, *, frontal: bool, m
     level, fall, ended = _fall(eyes, ratio, lid, now_ms, dt_ms, mouth_wide)
     blink = ended is not None and _is_blink(ended, eyes, now_ms)
     learned_ms = eyes.learned_ms
+    if eyes.seen_at_ms is not None and now_ms - eyes.seen_at_ms > _AWAY_MS:
+        learned_ms = 0.0  # it may be somebody else
     if closure is None:
         if fall is None and frontal and not mouth_wide:
             own = _learn(own, lids, dt_ms, learning=learned_ms < _LEARNING_MS)
             learned_ms += dt_ms
     elif not closure.seen and now_ms - closure.since_ms > _MISTAKEN_MS and lids.opening > _NEVER_CLOSED:
-        return Eyes(lids, 0.0, eyes.seen_ms + dt_ms, ratio=1.0, blink_count=eyes.blink_count)
+        return Eyes(lids, 0.0, eyes.seen_ms + dt_ms, now_ms, ratio=1.0, blink_count=eyes.blink_count)
     return Eyes(
         own,
         learned_ms,
         0.0 if eyes.ratio is None else eyes.seen_ms + dt_ms,
+        now_ms,
         ratio,
         lid,
         level,

@@ -73,7 +73,7 @@ class Geometry:
     from its middle; `iris_rise` is the irises' height over the nose's bridge, in distances of the eyes' outer corners.
 
     The EAR of an eye that is not wholly in the picture is None. `lids` are of both eyes; turned sideways, of the nearer
-    one, since the other is half hidden; None when neither is in the picture."""
+    one, since the other is half hidden; None when an eye is not in the picture: of half a face the mesh guesses both."""
 
     ear_left: float | None
     ear_right: float | None
@@ -105,14 +105,13 @@ def measure(landmarks_px: NDArray[np.float32], width_px: int = 0, height_px: int
     eyes: list[Point] = (chosen[_EYES_IRISES_BRIDGE] @ rotation).tolist()
     left_seen = not width_px or _within(points[0:6], width_px, height_px)
     right_seen = not width_px or _within(points[6:12], width_px, height_px)
-    near_left = _near_left(yaw) if left_seen and right_seen else float(left_seen)
     left_h, left_v = _iris(eyes[0], eyes[3], eyes[12])
     right_h, right_v = _iris(eyes[6], eyes[9], eyes[13])
     left = _weight_of_left(yaw)
     return Geometry(
         ear_left=eye_aspect_ratio(eyes[0:6]) if left_seen else None,
         ear_right=eye_aspect_ratio(eyes[6:12]) if right_seen else None,
-        lids=_mean_lids(eyes[0:6], eyes[6:12], near_left) if left_seen or right_seen else None,
+        lids=_mean_lids(eyes[0:6], eyes[6:12], _near_left(yaw)) if left_seen and right_seen else None,
         mar=mouth_aspect_ratio(points[16:24]),
         iris_h=left * left_h + (1 - left) * right_h,
         iris_v=left * left_v + (1 - left) * right_v,

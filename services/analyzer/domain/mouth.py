@@ -16,7 +16,7 @@ _SELDOM_MS = 110.0
 _SPRUNG_YAWN_MS = 2000.0
 
 _MOVES_LIDS = 0.15  # this far beyond the mouth at rest it pulls the lids along
-_REST_AT_MOST = 0.1  # at first sight; some rest with an open mouth, and are learned
+_REST_AT_MOST = 0.3  # at first sight, in which some rest and some talk; a mouth that shuts is learned fast
 _RISE_MS, _FALL_MS = 20_000.0, 1000.0
 
 
