@@ -187,8 +187,8 @@ async def end(log: EventLog, last_seq: int, *, session_id: str = "s", reason: En
     await send(log, "end", last_seq, value, session_id=session_id)
 
 
-# Four blinks of 200 ms, two yawns of 2 s, at 10 fps: 120 frames.
-ACTS = [*["open"] * 20, *["shut", "shut", *["open"] * 8] * 4, *(["yawn"] * 20 + ["open"] * 10) * 2]
+# Four blinks of 200 ms, two yawns of 2.2 s, at 10 fps: 120 frames. The mouth springs open, so a yawn wants 2 s.
+ACTS = [*["open"] * 20, *["shut", "shut", *["open"] * 8] * 4, *(["yawn"] * 22 + ["open"] * 8) * 2]
 
 
 async def stream(log: EventLog, acts: Sequence[str] = ACTS, first_seq: int = 1, **where: Any) -> None:
