@@ -22,6 +22,9 @@ FPS = (5, 10, 15, 30)
         (5, -20, 0, "up"),
         (0, 0, 25, "tilted"),
         (22, 30, 0, "down"),
+        (25, 16, 0, "right"),  # the most exceeded one
+        (0, 16, 25, "tilted"),
+        (-25, 0, 21, "left"),
     ],
 )
 def test_head_labels(yaw: float, pitch: float, roll: float, label: str) -> None:

@@ -113,3 +113,17 @@ def _a_draw(found: list[Region]) -> bool:
     """Two that are the same in all that is looked at."""
     sizes = sorted(region.side_px for region in found)
     return len(set(found)) < len(found) or any(small == large for small, large in pairwise(sizes))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        Region(160, 260, 150),  # too far down
+        Region(295, 120, 150),  # too far aside
+        Region(160, 120, 320),  # too large
+    ],
+)
+def test_a_face_too_unlike_the_last_place_is_not_taken_for_the_person(found: Region) -> None:
+    twin = replace(found, x_px=found.x_px + 300)
+    after = searched(KNOWN, [found, twin], 1100.0, seen=False)
+    assert (after.region, after.several) == (None, True)
