@@ -59,14 +59,28 @@ def build_app(
     if open_faces is MediaPipeFaces and importlib.util.find_spec("mediapipe") is None:
         raise StartFailed("the analyzer needs MediaPipe, which is not installed; install rapt[analyzer]")
     threads = threads or len(os.sched_getaffinity(0))
-    load = load_mediapipe if open_faces is MediaPipeFaces else None
     predictors = _predictors(settings)
     skills = _skills(settings, predictors)
     if open_faces is MediaPipeFaces:
         open_bodies = open_bodies or MediaPipeBody
     bodies = Pool(open_bodies, min(threads, _BODIES)) if open_bodies is not None and settings.pose_hz > 0 else None
     vision = Vision(Pool(open_faces, threads), bodies)
-    return Analyzer(settings, log, metrics, vision, skills, predictors, load, clock_ms, threads)
+
+    def load() -> None:
+        load_mediapipe()
+        vision.open()
+
+    return Analyzer(
+        settings,
+        log,
+        metrics,
+        vision,
+        skills,
+        predictors,
+        load if open_faces is MediaPipeFaces else None,
+        clock_ms,
+        threads,
+    )
 
 
 def _skills(settings: Settings, predictors: Predictors) -> Skills:

@@ -22,6 +22,14 @@ class Vision:
     faces: Pool[FaceVision]
     bodies: Pool[BodyVision] | None = None
 
+    def open(self) -> None:
+        """Open a model of each kind ahead of the first picture: that takes so long that live frames would grow stale."""
+        with self.faces.borrowed():
+            pass
+        if self.bodies is not None:
+            with self.bodies.borrowed():
+                pass
+
     def close(self) -> None:
         self.faces.close()
         if self.bodies is not None:

@@ -15,6 +15,7 @@ from services.analyzer.domain.geometry import Lids
 CLOSED_RATIO = 0.57
 # Of each lid by itself. Looking down moves the upper lid only, a smile the lower one: the other stays above this.
 _CLOSED_LID = 0.7
+_DOWN_LID = 0.75  # of the mean over a closure; a single sample may err
 # Closed eyes flutter: they are open again after so long above the one level or the other.
 _OPENING_RATIO, _OPENING_MS = 0.7, 350.0
 _OPEN_RATIO, _OPEN_MS = 0.8, 150.0
@@ -70,10 +71,11 @@ class Fall:
 @dataclass(frozen=True, slots=True)
 class Closure:
     """The eyes are closed since `since_ms`, or flutter and were last closed at `opening_at_ms`. `seen` says that they
-    were seen to close."""
+    were seen to close; `lid` is the mean of the lid that moved less."""
 
     since_ms: float
     seen: bool
+    lid: float
     opening_at_ms: float | None = None
 
 
@@ -105,7 +107,7 @@ class Eyes:
 
     def closed_ms(self, now_ms: float) -> float:
         """How long the eyes have been closed; flutter goes on with it, but does not make it longer."""
-        if self.closure is None:
+        if self.closure is None or self.closure.lid >= _DOWN_LID:
             return 0.0
         until_ms = now_ms if self.closure.opening_at_ms is None else self.closure.opening_at_ms
         return until_ms - self.closure.since_ms
@@ -225,14 +227,15 @@ def _closure(eyes: Eyes, ratio: float, lid: float, now_ms: float, dt_ms: float, 
         if ratio >= CLOSED_RATIO or lid >= _CLOSED_LID or mouth_wide:
             return None
         if eyes.ratio is None or eyes.ratio < CLOSED_RATIO:
-            return Closure(now_ms, seen=eyes.ratio is not None)
-        return Closure(now_ms - dt_ms * (1 - crossing(eyes.ratio, ratio, CLOSED_RATIO)), seen=True)
+            return Closure(now_ms, seen=eyes.ratio is not None, lid=lid)
+        return Closure(now_ms - dt_ms * (1 - crossing(eyes.ratio, ratio, CLOSED_RATIO)), seen=True, lid=lid)
+    mean = lid + (closure.lid - lid) * (1 - dt_ms / max(dt_ms, now_ms - closure.since_ms))
     if ratio < _OPENING_RATIO:
-        return replace(closure, opening_at_ms=None)
+        return replace(closure, lid=mean, opening_at_ms=None)
     opening_at_ms = now_ms - dt_ms if closure.opening_at_ms is None else closure.opening_at_ms
     if now_ms - opening_at_ms >= (_OPEN_MS if ratio >= _OPEN_RATIO else _OPENING_MS):
         return None
-    return replace(closure, opening_at_ms=opening_at_ms)
+    return replace(closure, lid=mean, opening_at_ms=opening_at_ms)
 
 
 def _prior(lids: Lids) -> Lids:
