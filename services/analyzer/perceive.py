@@ -23,7 +23,7 @@ class Vision:
     bodies: Pool[BodyVision] | None = None
 
     def open(self) -> None:
-        """Open a model of each kind ahead of the first picture: that takes so long that live frames would grow stale."""
+        """Open a model of each kind ahead of the first picture: while that goes on, live frames grow stale."""
         with self.faces.borrowed():
             pass
         if self.bodies is not None:
