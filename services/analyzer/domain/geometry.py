@@ -72,8 +72,8 @@ class Geometry:
     In the head's own frame, positive to image right and up: `iris_h` and `iris_v` are shares of half the eye's width
     from its middle; `iris_rise` is the irises' height over the nose's bridge, in distances of the eyes' outer corners.
 
-    The EAR of an eye that is not wholly in the picture is None. `lids` are of both eyes; turned sideways, of the nearer one,
-    since the other is half hidden; None when an eye is not in the picture: of half a face the mesh guesses both."""
+    The EAR of an eye that is not wholly in the picture is None. `lids` are of both eyes; turned sideways, of the nearer
+    one: the other is half hidden; None when an eye is not in the picture: of half a face the mesh guesses both."""
 
     ear_left: float | None
     ear_right: float | None
