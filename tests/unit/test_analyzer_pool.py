@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from services.analyzer.vision.pool import Pool
+from services.analyzer.vision.pool import Pool, PoolClosed
 
 
 class Item:
@@ -77,3 +77,21 @@ def test_closing_closes_what_is_free_now_and_the_rest_when_it_comes_back() -> No
         pool.close()
         assert (free.closed, away.closed) == (True, False)
     assert away.closed
+
+
+def test_nobody_waits_for_an_instance_of_a_closed_pool() -> None:
+    pool = Pool(Item, most=1)
+    refused = threading.Event()
+
+    def borrow() -> None:
+        with pytest.raises(PoolClosed), pool.borrowed():
+            pass
+        refused.set()
+
+    with pool.borrowed():
+        waiting = threading.Thread(target=borrow, daemon=True)
+        waiting.start()
+        pool.close()
+    assert refused.wait(10)
+    with pytest.raises(PoolClosed), pool.borrowed():
+        pass

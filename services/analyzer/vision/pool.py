@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -16,6 +16,10 @@ class Closable(Protocol):
 
 
 Item = TypeVar("Item", bound=Closable)
+
+
+class PoolClosed(Exception):
+    """The pool lends no more."""
 
 
 class Pool(Generic[Item]):
@@ -31,9 +35,14 @@ class Pool(Generic[Item]):
 
     @contextmanager
     def borrowed(self) -> Iterator[Item]:
-        """An instance until the end of the block. One that fails in it is thrown away: it may be in any state."""
+        """An instance until the end of the block. One that fails in it is thrown away: it may be in any state.
+
+        Raises `PoolClosed`, also to those who were waiting when it was closed.
+        """
         item = self._free.get()
         try:
+            if self._closed:
+                raise PoolClosed
             if item is None:
                 item = self._open_one()
             yield item
@@ -49,10 +58,17 @@ class Pool(Generic[Item]):
         """Close what is free now, and what is borrowed when it comes back."""
         with self._lock:
             self._closed = True
-            while not self._free.empty():
-                item = self._free.get_nowait()
+            for item in self._take_all():
                 if item is not None:
                     _close(item)
+                self._free.put(None)  # wakes who waits for one
+
+    def _take_all(self) -> list[Item | None]:
+        taken = []
+        with suppress(queue.Empty):
+            while True:
+                taken.append(self._free.get_nowait())
+        return taken
 
     def _give_back(self, item: Item | None) -> None:
         with self._lock:
