@@ -76,7 +76,7 @@ class FramesHandler:
 
     # -- what the consumer calls --------------------------------------------------------------------------------
 
-    async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
+    async def assigned(self, partitions: frozenset[TopicPartition], epoch: int) -> None:
         """Go on from the snapshots of these partitions."""
         for source in partitions:
             for key, record in (await self._log.snapshot(ANALYZER_STATE, source.partition)).items():

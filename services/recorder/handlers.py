@@ -28,7 +28,7 @@ class FramesHandler:
         """What is revoked from now on is revoked because this process ends."""
         self._stopping = True
 
-    async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
+    async def assigned(self, partitions: frozenset[TopicPartition], epoch: int) -> None:
         # A lane of an earlier assignment would take frames that are read again for copies of its own.
         await self._drain(partitions)
 

@@ -1,14 +1,10 @@
 """Configuration from the environment. A wrong value stops the start with one line that names it and what it wants."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
-# Where else Rapt could write to. Whoever sets one of these expects it to happen, so it is refused, not ignored.
-_NOT_YET = ("MONGO_URI", "FIREBASE_DATABASE_URL", "FIREBASE_CREDENTIALS_PATH")
 
 
 class WrongSetting(Exception):
@@ -23,7 +19,21 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     rapt_data: Path = Path(".rapt")
+    instance_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
     kafka_bootstrap_servers: str | None = None
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_cafile: Path | None = None
+    kafka_ssl_certfile: Path | None = None
+    kafka_ssl_keyfile: Path | None = None
+    mongo_uri: SecretStr | None = None
+    db_name: str = Field(default="rapt", min_length=1)
+    firebase_database_url: str | None = None
+    firebase_credentials_path: Path | None = None
+    firebase_database_emulator_host: str | None = None
+    firebase_unknown_lectures: Literal["create", "refuse"] = "create"
     video_storage_path: Path | None = None
     recording_default_resolution: str = Field(default="source", pattern=r"^(source|[1-9]\d{0,3}x[1-9]\d{0,3})$")
     recording_default_codec: Literal["h264", "avc1", "mp4v"] = "h264"
@@ -58,9 +68,6 @@ class Settings(BaseSettings):
 
 def load_settings(**overrides: object) -> Settings:
     """Read the environment; `overrides` (the command line's options) win. Raises `WrongSetting`."""
-    for name in _NOT_YET:
-        if os.environ.get(name):
-            raise WrongSetting(f"{name}: this version stores in SQLite only; unset it")
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:

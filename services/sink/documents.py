@@ -49,15 +49,24 @@ class Merge:
 Writes = tuple[Put | Merge, ...]
 
 
-def parse(topic: str, value: bytes, logged_at_ms: int) -> Writes:
-    """What a record asks the store to do. Raises `Malformed` naming the fields that are wrong."""
+def parse(topic: str, value: bytes, logged_at_ms: int, epoch: int = 0) -> Writes:
+    """What a record asks the store to do. Raises `Malformed` naming the fields that are wrong.
+
+    Documents of records that an owner wrote carry the `epoch` of its assignment: a later one's stay.
+    """
     read = _READERS.get(topic)
     if read is None:
         raise Malformed(f"records of topic {topic!r} have no place in the store")
     try:
-        return read(value, logged_at_ms)
+        writes = read(value, logged_at_ms)
     except ValidationError as error:
         raise Malformed(wrong_fields(error)) from None
+    if not epoch:
+        return writes
+    return tuple(
+        Put(write.collection, {**write.document, "epoch": epoch}) if isinstance(write, Put) else write
+        for write in writes
+    )
 
 
 def _put(model: type[Event], collection: str, key: Callable[[Event], str]) -> Callable[[bytes, int], Writes]:

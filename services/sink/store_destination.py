@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from schemas.events import RecordingEvent
+from services.runtime.epochs import epoch_of
 from services.runtime.log import Record
 from services.runtime.metrics import Metrics
 from services.runtime.store import Conflict, Document, Store, StoreUnavailable
@@ -24,7 +25,7 @@ class StoreDestination:
         self._metrics = metrics
 
     def parse(self, record: Record) -> Writes:
-        return parse(record.topic, record.value, record.timestamp_ms)
+        return parse(record.topic, record.value, record.timestamp_ms, epoch_of(record))
 
     async def write(self, items: Sequence[Writes]) -> None:
         puts: defaultdict[str, list[Document]] = defaultdict(list)
@@ -36,7 +37,7 @@ class StoreDestination:
                 events[each.event.recording_id].append(each.event)
         try:
             for collection, documents in puts.items():
-                await self._store.upsert_many(collection, documents)
+                await self._store.upsert_many(collection, documents, newest_by="epoch")
                 self._metrics.documents_written.labels(collection).inc(len(documents))
             for recording_id, of_one in events.items():
                 if await self._merge(recording_id, of_one):

@@ -74,6 +74,7 @@ class Place:
             await consumer.stop()
         for log in self._open:
             await log.close()
+        self._consumers, self._open = [], []
 
 
 class Listener:
@@ -84,6 +85,7 @@ class Listener:
         self.records: list[Record] = []
         self.owned: set[TopicPartition] = set()
         self.assignments = 0
+        self.epochs: dict[TopicPartition, int] = {}
         self.consumer: Consumer | None = None
         self.gate = asyncio.Event()
         self.gate.set()
@@ -105,10 +107,11 @@ class Listener:
         await self.gate.wait()
         self.inside -= 1
 
-    async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
+    async def assigned(self, partitions: frozenset[TopicPartition], epoch: int) -> None:
         await self._only_call()
         self.owned |= partitions
         self.assignments += 1
+        self.epochs |= dict.fromkeys(partitions, epoch)
 
     async def handle(self, records: Sequence[Record]) -> None:
         await self._only_call()
@@ -298,6 +301,25 @@ async def test_a_rebalance_loses_no_work(place: Place) -> None:
     assert not second.overlapped
 
 
+async def test_the_epoch_of_a_partition_rises_with_each_owner(place: Place) -> None:
+    log, first, second, third = await place.open(), Listener(), Listener(), Listener()
+    member = await place.member(log, first, group=place.group())
+    await until(lambda: len(first.owned) == PARTITIONS, "the first member owns all")
+    alone = dict(first.epochs)
+    await place.member(log, second, group=place.group())
+    await until(lambda: bool(second.owned), "the second owns something")
+    assert all(second.epochs[source] > alone[source] for source in second.owned)
+    await member.stop()
+    await until(lambda: len(second.owned) == PARTITIONS, "the second owns all")
+    latest = second.epochs
+    assert all(latest[source] > alone[source] for source in latest)
+    await place.end()
+    log = await place.open()
+    await place.member(log, third, group=place.group())
+    await until(lambda: len(third.owned) == PARTITIONS, "the next process owns all")
+    assert all(third.epochs[source] > latest[source] for source in latest)
+
+
 async def test_a_slow_group_does_not_hold_others_up(place: Place) -> None:
     log, slow, fast = await place.open(), Listener(), Listener()
     await place.member(log, slow, group=place.group("slow"), max_records=1)
@@ -355,11 +377,11 @@ async def test_a_failing_assigned_is_called_again_before_anything_is_delivered(p
     class Fails(Listener):
         failures = 0
 
-        async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
+        async def assigned(self, partitions: frozenset[TopicPartition], epoch: int) -> None:
             if self.failures < 2:
                 self.failures += 1
                 raise RuntimeError("its state cannot be loaded yet")
-            await super().assigned(partitions)
+            await super().assigned(partitions, epoch)
 
         async def handle(self, records: Sequence[Record]) -> None:
             assert self.owned

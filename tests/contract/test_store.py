@@ -143,6 +143,19 @@ async def test_of_two_documents_with_one_id_the_last_stays(store: Store) -> None
     assert await store.get("frames", "a") == {"_id": "a", "n": 2}
 
 
+async def test_upsert_keeps_what_is_newer(store: Store) -> None:
+    def documents(*epochs: int | None) -> list[Document]:
+        return [{"_id": f"s-{n}"} | ({} if epoch is None else {"epoch": epoch}) for n, epoch in enumerate(epochs)]
+
+    await store.upsert_many("frames", documents(None, 2, 2, 2, None), newest_by="epoch")
+    late = [{**document, "late": True} for document in documents(1, None, 1, 2, None, 1)]
+    await store.upsert_many("frames", late, newest_by="epoch")
+    taken = await store.find("frames", {"late": True}, sort=[("_id", 1)])
+    assert ids(taken) == ["s-0", "s-3", "s-4", "s-5"]
+    await store.upsert_many("frames", [{"_id": "s-9", "epoch": 2}, {"_id": "s-9", "epoch": 1}], newest_by="epoch")
+    assert await store.get("frames", "s-9") == {"_id": "s-9", "epoch": 2}
+
+
 async def test_upsert_of_nothing_is_fine(store: Store) -> None:
     await store.upsert_many("frames", [])
 

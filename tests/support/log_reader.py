@@ -32,7 +32,7 @@ class Reader:
     def values(self, key: str | None = None) -> list[bytes]:
         return [record.value for record in self.records if key is None or record.key == key]
 
-    async def assigned(self, partitions: frozenset[TopicPartition]) -> None: ...
+    async def assigned(self, partitions: frozenset[TopicPartition], epoch: int) -> None: ...
 
     async def handle(self, records: Sequence[Record]) -> None:
         self.records += records

@@ -27,7 +27,7 @@ class LastEvent:
         self.over = asyncio.Event()
         self.kind = ""
 
-    async def assigned(self, partitions: frozenset[TopicPartition]) -> None: ...
+    async def assigned(self, partitions: frozenset[TopicPartition], epoch: int) -> None: ...
 
     async def handle(self, records: Sequence[Record]) -> None:
         for record in records:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 from aiokafka import ConsumerRecord
@@ -22,6 +23,7 @@ class FakeClient:
         self.positions: dict[KafkaPartition, int] = {}
         self.commits: dict[KafkaPartition, int] = {}
         self.may_tell = asyncio.Event()
+        self._coordinator = SimpleNamespace(generation=1)
 
     async def position(self, partition: KafkaPartition) -> int:
         return self.positions[partition]
@@ -52,7 +54,7 @@ class Collects:
     def __init__(self) -> None:
         self.offsets: list[int] = []
 
-    async def assigned(self, partitions: frozenset[TopicPartition]) -> None: ...
+    async def assigned(self, partitions: frozenset[TopicPartition], epoch: int) -> None: ...
 
     async def handle(self, records: Sequence[Record]) -> None:
         self.offsets += [record.offset for record in records]

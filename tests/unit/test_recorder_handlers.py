@@ -47,7 +47,7 @@ def made() -> Made:
 async def handler(made: Made) -> FramesHandler:
     """One frame of session `here` and one of `elsewhere` were handed over."""
     handler = FramesHandler(made, count=lambda _: None)
-    await handler.assigned(frozenset({HERE, ELSEWHERE}))
+    await handler.assigned(frozenset({HERE, ELSEWHERE}), epoch=1)
     for source, key in ((HERE, "here"), (ELSEWHERE, "elsewhere")):
         await handler.handle([Record(*source, 0, key, b"jpeg", {"kind": "frame"}, 0)])
     return handler

@@ -41,13 +41,6 @@ def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "too short" not in str(wrong.value)
 
 
-@pytest.mark.parametrize("name", ["MONGO_URI", "FIREBASE_DATABASE_URL", "FIREBASE_CREDENTIALS_PATH"])
-def test_a_store_that_is_not_there_yet_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv(name, "somewhere")
-    with pytest.raises(WrongSetting, match=f"^{name}: .*unset it"):
-        load_settings()
-
-
 def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORS_ORIGINS", "https://a.example, https://b.example,")
     assert load_settings().cors_origins == ("https://a.example", "https://b.example")

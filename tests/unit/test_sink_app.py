@@ -24,10 +24,10 @@ class Breakable(SqliteStore):
 
     broken = False
 
-    async def upsert_many(self, collection: str, documents: object) -> None:
+    async def upsert_many(self, collection: str, documents: object, *, newest_by: str | None = None) -> None:
         if self.broken:
             raise StoreUnavailable("disk full")
-        await super().upsert_many(collection, documents)  # type: ignore[arg-type]
+        await super().upsert_many(collection, documents, newest_by=newest_by)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ async def test_a_malformed_record_becomes_a_dead_letter(log: LocalLog, store: Br
     letters: list[Record] = []
 
     class Reader:
-        async def assigned(self, partitions: object) -> None: ...
+        async def assigned(self, partitions: object, epoch: int) -> None: ...
 
         async def handle(self, records: object) -> None:
             letters.extend(records)  # type: ignore[arg-type]

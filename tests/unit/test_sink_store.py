@@ -10,6 +10,7 @@ import pytest
 from schemas import examples
 from schemas.events import RecordingEvent
 from schemas.topics import METRICS, PREDICTIONS, RECORDINGS, STATUS, Topic
+from services.runtime.deadletters import Malformed
 from services.runtime.log import Record
 from services.runtime.metrics import Metrics
 from services.runtime.store import Document, Filter, StoreUnavailable
@@ -26,10 +27,12 @@ class FlakyStore(SqliteStore):
     upserts = 0
     meanwhile: RecordingEvent | None = None
 
-    async def upsert_many(self, collection: str, documents: Sequence[Document]) -> None:
+    async def upsert_many(
+        self, collection: str, documents: Sequence[Document], *, newest_by: str | None = None
+    ) -> None:
         self.upserts += 1
         self._fail()
-        await super().upsert_many(collection, documents)
+        await super().upsert_many(collection, documents, newest_by=newest_by)
 
     async def get(self, collection: str, key: str) -> Document | None:
         found = await super().get(collection, key)
@@ -58,8 +61,8 @@ async def store(tmp_path: Path) -> AsyncIterator[FlakyStore]:
     await store.close()
 
 
-def parsed(topic: Topic, event: Any) -> Writes:
-    record = Record(topic.name, 0, 0, "s", event.encode(), {}, 0)
+def parsed(topic: Topic, event: Any, **headers: str) -> Writes:
+    record = Record(topic.name, 0, 0, "s", event.encode(), headers, 0)
     return StoreDestination(SqliteStore(Path("unused")), Metrics()).parse(record)
 
 
@@ -94,6 +97,24 @@ async def test_writing_again_changes_nothing(store: FlakyStore) -> None:
     await destination.write(batch)
     await destination.write(batch[:2])
     assert [await store.find(collection) for collection in ("metrics", "recordings")] == before
+
+
+async def test_what_an_owner_before_the_present_one_says_changes_nothing(store: FlakyStore) -> None:
+    sink = StoreDestination(store, Metrics())
+    present = examples.METRICS.model_copy(update={"blink_count": 7})
+    await sink.write([parsed(METRICS, present, epoch="5")])
+    await sink.write([parsed(METRICS, examples.METRICS, epoch="4")])
+    found = await store.find("metrics")
+    assert [(document["blink_count"], document["epoch"]) for document in found] == [(7, 5)]
+    await sink.write([parsed(METRICS, examples.METRICS, epoch="10")])  # above 5, though "10" is below "5"
+    found = await store.find("metrics")
+    assert [document["epoch"] for document in found] == [10]
+
+
+@pytest.mark.parametrize("epoch", ["-1", "1.5", "x", "", "²"])
+async def test_an_epoch_that_is_no_number_is_malformed(epoch: str) -> None:
+    with pytest.raises(Malformed, match="epoch"):
+        parsed(METRICS, examples.METRICS, epoch=epoch)
 
 
 async def test_active_predictions_are_gone_after_an_hour(store: FlakyStore) -> None:

@@ -60,8 +60,11 @@ class Delivery:
         self.halted = True
         self._interrupted.set()
 
-    async def assign(self, committed: Mapping[TopicPartition, int], ready: Callable[[], object] | None = None) -> None:
-        """Tell the handler of new partitions. `ready` is called when it took them, before any delivery of theirs.
+    async def assign(
+        self, committed: Mapping[TopicPartition, int], epoch: int, ready: Callable[[], object] | None = None
+    ) -> None:
+        """Tell the handler of new partitions. `epoch` is the group's; `ready` is called when it took them, before any
+        delivery of theirs.
 
         What `assigned` raises is logged and it is called again, until the partitions are taken away.
         """
@@ -72,7 +75,7 @@ class Delivery:
             attempt = 0
             while not self.halted and not self._revoking:
                 try:
-                    await self._handler.assigned(frozenset(committed))
+                    await self._handler.assigned(frozenset(committed), epoch)
                 except Exception:
                     logger.exception("handler failed in assigned; it is called again", group=self._group)
                 else:

@@ -190,11 +190,12 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Collection[KafkaPartition]) -> None:
         # In a task of its own: no heartbeats are sent while aiokafka waits for this, and state may take long to load.
+        generation = self._consumer._coordinator.generation  # noqa: SLF001 - told nowhere else
         self._assigning = asyncio.create_task(
-            self._assign(assigned, self._delivery.epoch), name=f"assigned in {self._group}"
+            self._assign(assigned, self._delivery.epoch, generation), name=f"assigned in {self._group}"
         )
 
-    async def _assign(self, assigned: Collection[KafkaPartition], epoch: int) -> None:
+    async def _assign(self, assigned: Collection[KafkaPartition], epoch: int, generation: int) -> None:
         committed = {}
         for partition in assigned:
             try:
@@ -206,7 +207,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if epoch != self._delivery.epoch:
             return  # taken away again meanwhile
         if committed:
-            await self._delivery.assign(committed, self._settled.set)
+            await self._delivery.assign(committed, generation, self._settled.set)
         else:
             self._settled.set()
 

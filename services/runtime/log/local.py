@@ -44,6 +44,7 @@ UPKEEP_EVERY_S = 2.0
 FIRST_UPKEEP_AFTER = 15  # so many times as long: until then the groups are there, whose unread records are kept
 UNLIMITED = 1 << 62
 LEAST_FREE_BYTES = 32 << 20
+MOST_EPOCHS_OF_A_PROCESS = 1 << 20  # those of the next process are greater
 
 
 class LocalLog:
@@ -79,6 +80,7 @@ class LocalLog:
         self._next: dict[int, int] = {}
         self._watchers: dict[int, list[LocalConsumer]] = {}
         self._groups: dict[str, Group] = {}
+        self._first_epoch = 0
         self._upkeep_timer: asyncio.TimerHandle | None = None
         self._failure: LogUnavailable | None = None
         self._failures_heard = 0
@@ -97,6 +99,7 @@ class LocalLog:
             self._file = file = LogFile(self._path, writable=True)
             self._reader = LogFile(self._path, writable=False)
             ids = file.declare(list(self._topics.values()))
+            self._first_epoch = file.count_opening() * MOST_EPOCHS_OF_A_PROCESS
         except BaseException:
             self._release()
             raise
@@ -234,7 +237,7 @@ class LocalLog:
                 topic.name: [TopicPartition(topic.name, number) for number in range(topic.partitions)]
                 for topic in self._topics.values()
             }
-            self._groups[name] = Group(name, by_topic)
+            self._groups[name] = Group(name, by_topic, self._first_epoch)
         return self._groups[name]
 
     # -- what consumers ask -------------------------------------------------------------------------------------

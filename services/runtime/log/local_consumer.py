@@ -95,7 +95,7 @@ class LocalConsumer:
 
     # -- membership ---------------------------------------------------------------------------------------------
 
-    async def take_over(self, partitions: frozenset[TopicPartition]) -> None:
+    async def take_over(self, partitions: frozenset[TopicPartition], epoch: int) -> None:
         group = self.group
         assert group is not None  # noqa: S101 - only a group calls this
         committed = {source: group.committed.get(source, 0) for source in partitions}
@@ -104,7 +104,7 @@ class LocalConsumer:
             for source, offset in committed.items():
                 self._follow(self._log.partition(source), offset)
 
-        await self.delivery.assign(committed, follow)
+        await self.delivery.assign(committed, epoch, follow)
 
     async def give_away(self, partitions: frozenset[TopicPartition]) -> None:
         for source in partitions:

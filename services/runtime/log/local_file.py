@@ -32,6 +32,7 @@ CREATE TABLE offsets (
 ) WITHOUT ROWID;
 CREATE TABLE checks (id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL);
 """
+_OPENINGS = "CREATE TABLE IF NOT EXISTS openings (id INTEGER PRIMARY KEY, count INTEGER NOT NULL)"
 
 Row = tuple[int, int, int, str, str, bytes]  # the columns of `records`
 
@@ -104,6 +105,7 @@ class LogFile:
         self.db.execute("PRAGMA journal_size_limit=67108864")
         if version == 0:
             self.db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        self.db.execute(_OPENINGS)
 
     def close(self) -> None:
         self.db.close()
@@ -120,6 +122,13 @@ class LogFile:
             )
         rows = self.db.execute("SELECT topic, partition, id FROM partitions").fetchall()
         return {TopicPartition(topic, partition): partition_id for topic, partition, partition_id in rows}
+
+    def count_opening(self) -> int:
+        """How often the file was opened to be written, this time included."""
+        (count,) = self.db.execute(
+            "INSERT INTO openings VALUES (1, 1) ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count"
+        ).fetchone()
+        return int(count)
 
     def head(self, partition_id: int) -> Head:
         """Read a partition's ends."""

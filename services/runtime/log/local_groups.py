@@ -39,8 +39,8 @@ class Member(Protocol):
     @property
     def topics(self) -> frozenset[str]: ...
 
-    async def take_over(self, partitions: frozenset[TopicPartition]) -> None:
-        """Own these from now on."""
+    async def take_over(self, partitions: frozenset[TopicPartition], epoch: int) -> None:
+        """Own these from now on, under this epoch."""
 
     async def give_away(self, partitions: frozenset[TopicPartition]) -> None:
         """Drain, commit and forget these."""
@@ -52,8 +52,9 @@ class Group:
     A member that is slow to give away holds up those who wait for its partitions, and nobody else.
     """
 
-    def __init__(self, name: str, partitions: Mapping[str, Sequence[TopicPartition]]) -> None:
+    def __init__(self, name: str, partitions: Mapping[str, Sequence[TopicPartition]], epoch: int = 0) -> None:
         self.name = name
+        self._epoch = epoch
         self.committed: dict[TopicPartition, int] = {}
         self.members: list[Member] = []
         self._partitions = partitions
@@ -111,7 +112,8 @@ class Group:
                 await member.give_away(lost)
                 self._disown(lost)
             if gained:
-                await member.take_over(gained)
+                self._epoch += 1
+                await member.take_over(gained, self._epoch)
         finally:
             del self._moves[member]
             self._rebalance()

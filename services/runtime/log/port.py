@@ -63,8 +63,12 @@ MAX_VALUE_BYTES = 2 << 20
 class Handler(Protocol):
     """What a consumer calls. The three calls never overlap for one consumer."""
 
-    async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
+    async def assigned(self, partitions: frozenset[TopicPartition], epoch: int) -> None:
         """Called before the first record of these partitions: load their state here.
+
+        `epoch` is greater than that of every earlier assignment of one of these partitions in this group, to whichever
+        member: what carries a lower one comes from an owner before this one. Where it follows the member's last one
+        directly, nobody else owned the partitions in between.
 
         An exception out of here is logged and the call repeated, after a wait. Kafka takes all partitions at each
         rebalance and gives most of them back; the local log moves only what changes hands.

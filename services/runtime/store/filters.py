@@ -41,6 +41,14 @@ def condition(where: Filter | None) -> Sql:
     return " AND ".join(parts) or "1", values
 
 
+def newer(table: str, field: str | None) -> str:
+    """The WHERE clause of an upsert that keeps a document whose `field` is greater. Empty without a field."""
+    if field is None:
+        return ""
+    there, new = (f"coalesce(json_extract({row}.doc, {_path(field)}), -1e999)" for row in (table, "excluded"))
+    return f" WHERE {there} <= {new}"
+
+
 def order_by(sort: Sequence[tuple[str, int]]) -> str:
     """An ORDER BY clause; equal documents come by their `_id`, so that pages do not overlap. Empty without a sort."""
     if not sort:

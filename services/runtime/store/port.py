@@ -34,8 +34,13 @@ class Store(Protocol):
     async def insert(self, collection: str, document: Document) -> None:
         """Add one document; raises `Conflict`."""
 
-    async def upsert_many(self, collection: str, documents: Sequence[Document]) -> None:
+    async def upsert_many(
+        self, collection: str, documents: Sequence[Document], *, newest_by: str | None = None
+    ) -> None:
         """Put documents by their `_id`, replacing what is there; of two with one `_id` the last stays.
+
+        `newest_by` names a top-level field that holds an integer: then a document whose number is below that of the
+        one that is there changes nothing. A missing number is below all others.
 
         Raises `Conflict`. One transaction on SQLite, one bulk on MongoDB."""
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from services.runtime.store import collections
 from services.runtime.store.collections import Collection
-from services.runtime.store.filters import condition, order_by
+from services.runtime.store.filters import condition, newer, order_by
 from services.runtime.store.port import Conflict, Document, Filter, StoreUnavailable
 from services.runtime.store.sqlite_errors import plain_words
 from services.runtime.store.sqlite_file import make_file, make_tables, open_connection
@@ -59,10 +59,13 @@ class SqliteStore:
         sql = f"INSERT INTO {self._table(collection)} VALUES (?, ?)"  # noqa: S608
         await self._write(_change(sql, [_row(document)]))
 
-    async def upsert_many(self, collection: str, documents: Sequence[Document]) -> None:
+    async def upsert_many(
+        self, collection: str, documents: Sequence[Document], *, newest_by: str | None = None
+    ) -> None:
+        table = self._table(collection)
         sql = (
-            f"INSERT INTO {self._table(collection)} VALUES (?, ?) "  # noqa: S608
-            "ON CONFLICT (_id) DO UPDATE SET doc = excluded.doc"
+            f"INSERT INTO {table} VALUES (?, ?) "  # noqa: S608
+            f"ON CONFLICT (_id) DO UPDATE SET doc = excluded.doc{newer(table, newest_by)}"
         )
         if documents:
             await self._write(lambda db: _change(sql, [_row(document) for document in documents])(db))
