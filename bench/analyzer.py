@@ -76,7 +76,7 @@ def _bare() -> float:
 
 async def _analyzer() -> float:
     with tempfile.TemporaryDirectory() as folder:
-        settings = load_settings(rapt_data=Path(folder), stale_after_ms=3_600_000)
+        settings = load_settings(rapt_data=Path(folder), stale_after_ms=3_600_000, pose_hz=0)
         log = LocalLog(Path(folder) / "log.sqlite")
         await log.start()
         analyzer = build_app(settings, log, Metrics())
