@@ -3,6 +3,7 @@
 from hypothesis import settings
 
 from tests.support.kafka import kafka as kafka
+from tests.support.mongo import mongo as mongo
 
 # How long an example takes says something of the machine and its load, nothing of the code.
 settings.register_profile("rapt")
