@@ -62,7 +62,7 @@ class FramesHandler:
         self._threads = threads
         self._clock_ms = clock_ms
         self._drain_timeout_s = drain_timeout_s
-        self._dead_letters = DeadLetters(log, metrics)
+        self._dead_letters = DeadLetters(log, metrics, "analyzer")
         self.delivery = Delivery(log, finish)
         self._sessions: dict[str, Live] = {}
         self._work = asyncio.Event()

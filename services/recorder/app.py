@@ -53,7 +53,7 @@ class Recorder:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="recorder")
         self._tools = Tools(
             archive=archive,
-            publisher=Publisher(log, DeadLetters(log, metrics)),
+            publisher=Publisher(log, DeadLetters(log, metrics, GROUP)),
             finish=lambda record: self._consumer.finish(record),
             threads=self._threads,
             metrics=metrics,

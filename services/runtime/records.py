@@ -38,7 +38,7 @@ def checked(record: Record) -> Topic:
     if not key:
         raise Malformed(f"the record has no key; wanted its {topic.key}")
     if not _IDENTIFIER.fullmatch(key):
-        raise Malformed(f"the key is {key[:_SHOWN]!r}; wanted 1 to 128 of A–Z, a–z, 0–9, . _ -, a letter or digit first")
+        raise Malformed(f"the key is {key[:_SHOWN]!r}; wanted 1 to 128 of A–Z, a–z, 0–9 and, not first, . _ -")
     said = headers.get("session_id", key)
     if said != key and topic.key == "session_id":
         raise Malformed(f"the key is {key[:_SHOWN]!r}, but header session_id says {said[:_SHOWN]!r}")

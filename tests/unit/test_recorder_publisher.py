@@ -35,5 +35,5 @@ class ShakyLog:
 
 async def test_an_event_is_sent_until_the_log_has_it() -> None:
     log = ShakyLog()
-    await Publisher(log, DeadLetters(log, Metrics())).event(RECORDING)  # type: ignore[arg-type]
+    await Publisher(log, DeadLetters(log, Metrics(), "recorder")).event(RECORDING)  # type: ignore[arg-type]
     assert log.taken == [RECORDING.encode()]

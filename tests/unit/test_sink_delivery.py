@@ -78,7 +78,7 @@ class Bench:
         self.letters = Letters()
         self.metrics = Metrics()
         self.finished: list[int] = []
-        dead_letters = DeadLetters(self.letters, self.metrics)  # type: ignore[arg-type]
+        dead_letters = DeadLetters(self.letters, self.metrics, "sink-shelf")  # type: ignore[arg-type]
         self.delivery = Delivery(
             self.shelf, lambda record: self.finished.append(record.offset), dead_letters, self.metrics
         )
@@ -152,7 +152,7 @@ async def test_stopping_during_an_outage_leaves_the_batch_to_the_next_owner(benc
     await Delivery(
         bench.shelf,
         lambda record: bench.finished.append(record.offset),
-        DeadLetters(bench.letters, bench.metrics),  # type: ignore[arg-type]
+        DeadLetters(bench.letters, bench.metrics, "sink-shelf"),  # type: ignore[arg-type]
         bench.metrics,
     ).handle([record(1)])
     assert bench.finished == [1]
