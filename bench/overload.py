@@ -33,13 +33,13 @@ def run() -> list[Claim]:
         Claim("fairness under overload (Jain's index)", jain(analyzed.measured_each), "", "at least", 0.95, what),
         Claim("capture → shown under overload, p99", analyzed.p99_ms, "ms", "at most", STALE_AFTER_MS, what),
         Claim(
-            "capture → acknowledged, p99: overloaded analysis ÷ none",
-            busy_ms / calm_ms,
-            "×",
+            "capture → acknowledged under overload, p99",
+            busy_ms,
+            "ms",
             "at most",
-            2.0,
-            f"{busy_ms:.0f} ms",
-            f"{calm_ms:.0f} ms",
+            1000 / FPS,  # a client that gets its acknowledgements within a frame's time never waits for them
+            f"{analyzed.skipped_captures} of {analyzed.sent} captures held back",
+            f"{calm_ms:.0f} ms without analysis",
         ),
     ]
 
