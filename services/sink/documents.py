@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
 from pydantic_core import from_json
 
 from schemas import topics
-from schemas.base import Contract, wrong_fields
+from schemas.base import Contract
 from schemas.events import FrameMetrics, Prediction, RecordingEvent, Signal, StatusChanged
 from services.runtime.deadletters import Malformed
+from services.runtime.epochs import epoch_of
+from services.runtime.log import Record
+from services.runtime.records import decoded
 from services.runtime.store import Document
 from services.runtime.store.collections import (
     ACTIVE_PREDICTIONS,
@@ -49,18 +51,15 @@ class Merge:
 Writes = tuple[Put | Merge, ...]
 
 
-def parse(topic: str, value: bytes, logged_at_ms: int, epoch: int = 0) -> Writes:
-    """What a record asks the store to do. Raises `Malformed` naming the fields that are wrong.
+def parse(record: Record) -> Writes:
+    """What a record asks the store to do. Raises `Malformed` naming what is wrong.
 
     Documents of records that an owner wrote carry the `epoch` of its assignment: a later one's stay.
     """
-    read = _READERS.get(topic)
+    read = _READERS.get(record.topic)
     if read is None:
-        raise Malformed(f"records of topic {topic!r} have no place in the store")
-    try:
-        writes = read(value, logged_at_ms)
-    except ValidationError as error:
-        raise Malformed(wrong_fields(error)) from None
+        raise Malformed(f"records of topic {record.topic!r} have no place in the store")
+    writes, epoch = read(record), epoch_of(record)
     if not epoch:
         return writes
     return tuple(
@@ -69,18 +68,18 @@ def parse(topic: str, value: bytes, logged_at_ms: int, epoch: int = 0) -> Writes
     )
 
 
-def _put(model: type[Event], collection: str, key: Callable[[Event], str]) -> Callable[[bytes, int], Writes]:
-    def read(value: bytes, _: int) -> Writes:
-        event = model.decode(value)
+def _put(model: type[Event], collection: str, key: Callable[[Event], str]) -> Callable[[Record], Writes]:
+    def read(record: Record) -> Writes:
+        event = decoded(record, model)
         return (Put(collection, {"_id": key(event), **_fields(event)}),)
 
     return read
 
 
-def _prediction(value: bytes, logged_at_ms: int) -> Writes:
+def _prediction(record: Record) -> Writes:
     """A window's features, its change score and the prediction go different ways; what is active is gone in an hour,
     counted from the log's clock: the windows' own times are the cameras'."""
-    event = Prediction.decode(value)
+    event = decoded(record, Prediction)
     fields = _fields(event)
     window = {"_id": f"{event.session_id}:{event.window}"}
     window |= {name: fields[name] for name in ("session_id", "window", "from_ms", "to_ms")}
@@ -89,7 +88,7 @@ def _prediction(value: bytes, logged_at_ms: int) -> Writes:
         Put(FEATURES.name, {**window, "names": list(features), "values": list(features.values())}),
         Put(CHANGE_SCORES.name, {**window, "change_score": fields["change_score"], "model": event.model}),
         Put(PREDICTIONS.name, {**window, **fields}),
-        Put(ACTIVE_PREDICTIONS.name, {**window, **fields, "predicted_at_ms": logged_at_ms}),
+        Put(ACTIVE_PREDICTIONS.name, {**window, **fields, "predicted_at_ms": record.timestamp_ms}),
     )
 
 
@@ -111,10 +110,10 @@ def _signal_key(event: Signal) -> str:
     return f"{event.session_id}:{event.kind}:{event.sampled_at_ms}"
 
 
-_READERS: Mapping[str, Callable[[bytes, int], Writes]] = {
+_READERS: Mapping[str, Callable[[Record], Writes]] = {
     topics.METRICS.name: _put(FrameMetrics, METRICS.name, _metrics_key),
     topics.STATUS.name: _put(StatusChanged, STATUS.name, _status_key),
     topics.PREDICTIONS.name: _prediction,
     topics.SIGNALS.name: _put(Signal, SIGNALS.name, _signal_key),
-    topics.RECORDINGS.name: lambda value, _: (Merge(RecordingEvent.decode(value)),),
+    topics.RECORDINGS.name: lambda record: (Merge(decoded(record, RecordingEvent)),),
 }

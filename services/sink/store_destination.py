@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from schemas.events import RecordingEvent
-from services.runtime.epochs import epoch_of
 from services.runtime.log import Record
 from services.runtime.metrics import Metrics
 from services.runtime.store import Conflict, Document, Store, StoreUnavailable
@@ -25,7 +24,7 @@ class StoreDestination:
         self._metrics = metrics
 
     def parse(self, record: Record) -> Writes:
-        return parse(record.topic, record.value, record.timestamp_ms, epoch_of(record))
+        return parse(record)
 
     async def write(self, items: Sequence[Writes]) -> None:
         puts: defaultdict[str, list[Document]] = defaultdict(list)

@@ -28,6 +28,11 @@ def stored(schema: str) -> bytes:
     return (STORED / f"{schema}.json").read_bytes().strip()
 
 
+def read(topic: topics.Topic) -> Record:
+    """The stored example as a reader of its topic gets it."""
+    return Record(topic.name, 0, 0, "s-7f3a", stored(topic.schema), {"schema": topic.schema}, 0)
+
+
 @pytest.mark.parametrize(
     ("topic", "key"),
     [
@@ -38,7 +43,7 @@ def stored(schema: str) -> bytes:
     ids=lambda value: value.name if isinstance(value, topics.Topic) else "",
 )
 def test_the_sink_stores_the_example_under_its_natural_key(topic: topics.Topic, key: str) -> None:
-    (written,) = parse(topic.name, stored(topic.schema), 0)
+    (written,) = parse(read(topic))
     assert isinstance(written, Put)
     assert written.document["_id"] == key
     assert topic.model is not None
@@ -46,11 +51,7 @@ def test_the_sink_stores_the_example_under_its_natural_key(topic: topics.Topic, 
 
 
 def test_the_sink_stores_the_predictions_example_and_its_features_apart() -> None:
-    documents = {
-        each.collection: each.document
-        for each in parse(topics.PREDICTIONS.name, stored(topics.PREDICTIONS.schema), 0)
-        if isinstance(each, Put)
-    }
+    documents = {each.collection: each.document for each in parse(read(topics.PREDICTIONS)) if isinstance(each, Put)}
     assert {document["_id"] for document in documents.values()} == {"s-7f3a:0"}
     kept = dict(zip(documents["features"]["names"], documents["features"]["values"], strict=True))
     again = events.Prediction.model_validate(
@@ -60,7 +61,7 @@ def test_the_sink_stores_the_predictions_example_and_its_features_apart() -> Non
 
 
 def test_the_sink_reads_the_recordings_example() -> None:
-    written = parse(topics.RECORDINGS.name, stored(topics.RECORDINGS.schema), 0)
+    written = parse(read(topics.RECORDINGS))
     assert written == (Merge(examples.RECORDING),)
 
 

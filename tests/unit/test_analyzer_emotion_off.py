@@ -117,7 +117,7 @@ async def test_no_store_answer_or_page_names_an_emotion(skills: Skills, consent:
     await store.start()
     await store.insert("sessions", {"_id": "s", "student_id": "ada", "lecture_code": "PHYS"})
     for message in sent:
-        for write in parse(message.topic.name, message.value, 2_000_000):
+        for write in parse(Record(message.topic.name, 0, 0, message.key, message.value, message.headers, 2_000_000)):
             assert isinstance(write, Put)
             assert not names(write.document) & (SPEAKING_OF_EMOTIONS - {"names"})
             assert not {*write.document.get("names", ())} & SPEAKING_OF_EMOTIONS

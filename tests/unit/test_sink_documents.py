@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 from schemas import examples, topics
 from schemas.events import RecordingEvent
 from services.runtime.deadletters import Malformed
+from services.runtime.log import Record
 from services.runtime.store import Document
 from services.runtime.store.collections import BY_NAME
 from services.sink.documents import TOPICS, Merge, Put, parse
 from services.sink.recordings import merge
 
 LOGGED_AT_MS = 1_760_000_005_040
+
+
+def record(topic: str, value: bytes, key: str = "s-7f3a", **headers: str) -> Record:
+    return Record(topic, 0, 0, key, value, headers, LOGGED_AT_MS)
 
 
 @pytest.mark.parametrize(
@@ -28,14 +33,14 @@ LOGGED_AT_MS = 1_760_000_005_040
 )
 def test_an_event_is_a_document_under_its_natural_key(topic: topics.Topic, collection: str, key: str) -> None:
     assert not isinstance(topic.example, bytes)
-    written = parse(topic.name, topic.example.encode(), LOGGED_AT_MS)
+    written = parse(record(topic.name, topic.example.encode()))
     assert written == (Put(collection, {"_id": key, **topic.example.model_dump(mode="json")}),)
     fields = {field for index in BY_NAME[collection].indexes for field in index.fields}
     assert fields <= topic.example.model_dump().keys()
 
 
 def test_a_prediction_is_four_documents_under_one_key() -> None:
-    written = parse("predictions", examples.PREDICTION.encode(), LOGGED_AT_MS)
+    written = parse(record("predictions", examples.PREDICTION.encode()))
     documents = {each.collection: each.document for each in written if isinstance(each, Put)}
     window = {"_id": "s-7f3a:0", "session_id": "s-7f3a", "window": 0, "from_ms": 1_760_000_000_000}
     window["to_ms"] = 1_760_000_005_000
@@ -56,47 +61,54 @@ def test_a_prediction_is_four_documents_under_one_key() -> None:
 def test_a_prediction_without_emotions_brings_none_into_the_store() -> None:
     silent = {"arousal", "valence", "probe", "emotion", "color"}
     event = examples.PREDICTION.model_copy(update=dict.fromkeys(silent))
-    for each in parse("predictions", event.encode(), LOGGED_AT_MS):
+    for each in parse(record("predictions", event.encode())):
         assert isinstance(each, Put)
         assert not silent & each.document.keys()
 
 
 def test_a_recordings_event_is_merged() -> None:
-    assert parse(topics.RECORDINGS.name, examples.RECORDING.encode(), LOGGED_AT_MS) == (Merge(examples.RECORDING),)
+    assert parse(record("recordings", examples.RECORDING.encode())) == (Merge(examples.RECORDING),)
 
 
 def test_every_topic_of_the_sink_has_a_reader() -> None:
     for topic in TOPICS:
         assert not isinstance(topic.example, bytes)
-        assert parse(topic.name, topic.example.encode(), LOGGED_AT_MS)
+        assert parse(record(topic.name, topic.example.encode()))
 
 
 @pytest.mark.parametrize(
-    ("topic", "value", "reason"),
+    ("topic", "value", "key", "reason"),
     [
-        ("metrics", b"", "Invalid JSON"),
-        ("metrics", b"\xff\xd8\xff", "Invalid JSON"),
-        ("metrics", b"[]", "value: "),
-        ("metrics", b'{"session_id": "s"}', "seq: Field required"),
-        ("status", b'{"session_id": "../../etc"}', "session_id: String should match"),
-        ("recordings", b'{"kind": "vanished"}', "kind: "),
-        ("frames", b"{}", "'frames' have no place"),
+        ("metrics", b"", "s-7f3a", "the value is empty"),
+        ("metrics", b"\xff\xd8\xff", "s-7f3a", "Invalid JSON"),
+        ("metrics", b"[]", "s-7f3a", "value: "),
+        ("metrics", b'{"session_id": "s"}', "s-7f3a", "seq: Field required"),
+        ("status", b'{"session_id": "../../etc"}', "s-7f3a", "session_id: String should match"),
+        ("recordings", b'{"kind": "vanished"}', "s-7f3a", "kind: "),
+        ("signals", examples.SIGNAL.encode(), "s-1", "the key is 's-1', but the value's session_id is 's-7f3a'"),
+        ("signals", examples.SIGNAL.encode(), "", "no key"),
+        ("frames", b"{}", "s-7f3a", "'frames' have no place"),
     ],
 )
-def test_a_malformed_record_says_what_is_wrong(topic: str, value: bytes, reason: str) -> None:
+def test_a_malformed_record_says_what_is_wrong(topic: str, value: bytes, key: str, reason: str) -> None:
     with pytest.raises(Malformed) as caught:
-        parse(topic, value, LOGGED_AT_MS)
+        parse(record(topic, value, key))
     assert reason in str(caught.value)
+
+
+def test_a_newer_schema_is_refused() -> None:
+    with pytest.raises(Malformed, match=r"newer than signals\.v1"):
+        parse(record("signals", examples.SIGNAL.encode(), schema="signals.v2"))
 
 
 def test_fields_of_a_newer_producer_are_left_out() -> None:
     value = json.dumps({**examples.SIGNAL.model_dump(), "mood": "good"}).encode()
-    assert parse("signals", value, LOGGED_AT_MS) == parse("signals", examples.SIGNAL.encode(), LOGGED_AT_MS)
+    assert parse(record("signals", value)) == parse(record("signals", examples.SIGNAL.encode()))
 
 
 def test_a_number_that_is_none_becomes_null() -> None:
     value = json.dumps({**examples.METRICS.model_dump(mode="json"), "mar": float("nan")}).encode()
-    (write,) = parse("metrics", value, LOGGED_AT_MS)
+    (write,) = parse(record("metrics", value))
     assert isinstance(write, Put)
     assert write.document["mar"] is None
     json.dumps(write.document, allow_nan=False)

@@ -62,7 +62,7 @@ async def store(tmp_path: Path) -> AsyncIterator[FlakyStore]:
 
 
 def parsed(topic: Topic, event: Any, **headers: str) -> Writes:
-    record = Record(topic.name, 0, 0, "s", event.encode(), headers, 0)
+    record = Record(topic.name, 0, 0, event.session_id, event.encode(), headers, 0)
     return StoreDestination(SqliteStore(Path("unused")), Metrics()).parse(record)
 
 
@@ -111,7 +111,7 @@ async def test_what_an_owner_before_the_present_one_says_changes_nothing(store: 
     assert [document["epoch"] for document in found] == [10]
 
 
-@pytest.mark.parametrize("epoch", ["-1", "1.5", "x", "", "²"])
+@pytest.mark.parametrize("epoch", ["-1", "1.5", "x", "", "²", "1" * 19])
 async def test_an_epoch_that_is_no_number_is_malformed(epoch: str) -> None:
     with pytest.raises(Malformed, match="epoch"):
         parsed(METRICS, examples.METRICS, epoch=epoch)
