@@ -427,6 +427,18 @@ async def test_a_snapshot_is_the_newest_of_each_key(place: Place) -> None:
     assert all(record.headers["version"] == "2" for record in found.values())
 
 
+async def test_a_snapshot_passes_over_what_an_earlier_owner_wrote_late(place: Place) -> None:
+    log = await place.open()
+    writes = [("new", "7"), ("late", "6"), ("nameless", None), ("strange", "-8")]
+    for value, epoch in writes:
+        await (await log.send(place.state, "s", value.encode(), {"epoch": epoch} if epoch else None))
+    await (await log.send(place.state, "s", b"", {"epoch": "6"}))
+    partition = partition_of("s", PARTITIONS)
+    assert [record.value for record in (await log.snapshot(place.state, partition)).values()] == [b"new"]
+    await (await log.send(place.state, "s", b"newer", {"epoch": "7"}))
+    assert [record.value for record in (await log.snapshot(place.state, partition)).values()] == [b"newer"]
+
+
 async def test_a_reader_without_a_group_sees_what_is_new(place: Place) -> None:
     log, one, other = await place.open(), Listener(), Listener()
     await fill(log, place.one, 10, keys=5)

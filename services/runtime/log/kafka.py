@@ -169,12 +169,12 @@ class KafkaLog:
             while await consumer.position(source) < end:
                 for raw in (await consumer.getmany(source, timeout_ms=200)).get(source, ()):
                     record = record_of(raw)
-                    newest.pop(record.key, None)
-                    if record.value:
+                    known = newest.get(record.key)
+                    if known is None or record.epoch >= known.epoch:
                         newest[record.key] = record
         finally:
             await consumer.stop()
-        return newest
+        return {key: record for key, record in newest.items() if record.value}
 
     # -- helpers ------------------------------------------------------------------------------------------------
 

@@ -221,10 +221,12 @@ class LogFile:
         return records, records[-1].offset + 1 if records else upto
 
     def newest_by_key(self, source: TopicPartition, partition_id: int) -> Mapping[str, Record]:
-        """The newest record of each key, without tombstones."""
+        """The newest record of each key, of the highest epoch, without tombstones."""
         rows = self.db.execute(
-            "SELECT id, timestamp_ms, key, headers, value FROM records WHERE id IN"
-            " (SELECT max(id) FROM records WHERE id >= ? AND id < ? GROUP BY key) AND length(value) > 0 ORDER BY id",
+            "SELECT id, timestamp_ms, key, headers, value FROM records WHERE id IN (SELECT id FROM"
+            " (SELECT id, row_number() OVER"
+            " (PARTITION BY key ORDER BY CAST(json_extract(headers, '$.epoch') AS INTEGER) DESC, id DESC) AS place"
+            " FROM records WHERE id >= ? AND id < ?) WHERE place = 1) AND length(value) > 0 ORDER BY id",
             (row_id(partition_id, 0), row_id(partition_id + 1, 0)),
         )
         records = (_record(source, partition_id, row) for row in rows)

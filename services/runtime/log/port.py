@@ -18,6 +18,8 @@ from typing import NamedTuple, Protocol
 from schemas.topics import Topic
 from services.runtime.lifecycle import StartFailed
 
+MOST_EPOCH_DIGITS = 18  # what every store holds as an integer
+
 
 class TopicPartition(NamedTuple):
     topic: str
@@ -46,6 +48,12 @@ class Record:
     @property
     def source(self) -> TopicPartition:
         return TopicPartition(self.topic, self.partition)
+
+    @property
+    def epoch(self) -> int:
+        """As the header of that name says; 0 where it says nothing that could be one."""
+        text = self.headers.get("epoch", "")
+        return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_EPOCH_DIGITS else 0
 
 
 class LogUnavailable(Exception):
@@ -128,8 +136,10 @@ class EventLog(Protocol):
         nothing committed, `assigned` and `revoked` are not called."""
 
     async def snapshot(self, topic: Topic, partition: int) -> Mapping[str, Record]:
-        """The newest record of each key on one partition, up to the moment of the call. For compacted topics; a key
-        whose newest value is empty (a tombstone) is left out."""
+        """The newest record of each key on one partition, up to the moment of the call: of those under the highest
+        `epoch` (a header) the last. For compacted topics; a key whose newest value is empty (a tombstone) is left out.
+
+        Compaction knows no epochs and keeps the last record: whoever owns a key writes it again now and then."""
 
     async def check(self) -> None:
         """Raises `LogUnavailable` when the log cannot take records now; for readiness."""
