@@ -21,6 +21,7 @@ class Metrics:
         self.predictions_failed = counter("predictions_failed_total", "Windows that the predictor failed on")
         self.frames_recorded = counter("frames_recorded_total", "Frames written to a recording and synced")
         self.dead_letters = counter("dead_letters_total", "Records sent to dead-letters", "topic", "error")
+        self.results_passed_over = counter("results_passed_over_total", "Results that no page can be shown", "topic")
         self.documents_written = counter("documents_written_total", "Documents that a store confirmed", "collection")
         self.sockets = Gauge("rapt_sockets", "Open WebSockets", ("kind",), registry=self.registry)
         self.sessions = Gauge("rapt_sessions", "Sessions with state in memory", ("service",), registry=self.registry)

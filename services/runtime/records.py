@@ -7,7 +7,6 @@ version that is known are passed over.
 """
 
 import re
-from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -73,19 +72,21 @@ def frame_headers(record: Record) -> FrameHeaders:
     """All headers of a checked record of `frames`, their numbers in range. Raises `Malformed`."""
     checked(record)
     for name, most in (("seq", MAX_SEQ), ("captured_at_ms", MAX_MS), ("received_at_ms", MAX_MS)):
-        _number(record.headers, name, most)
+        number_header(record, name, most)
     try:
         return FrameHeaders.decode(record.headers)
     except BadFrame as error:
         raise Malformed(str(error)) from None
 
 
-def _number(headers: Mapping[str, str], name: str, most: int) -> None:
-    text = headers.get(name)
+def number_header(record: Record, name: str, most: int) -> int:
+    """A header that is a whole number from 0 to `most`. Raises `Malformed`."""
+    text = record.headers.get(name)
     if text is None:
         raise Malformed(f"header {name} is missing")
     if not _WHOLE_NUMBER.fullmatch(text) or int(text) > most:
         raise Malformed(f"header {name} is {text[:_SHOWN]!r}; wanted a whole number up to {most}")
+    return int(text)
 
 
 def _wrong_schema(schema: str, topic: Topic) -> str:

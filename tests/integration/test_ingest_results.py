@@ -41,7 +41,7 @@ async def test_metrics_status_predictions_and_landmarks_reach_their_own_page(run
     sent = metrics("s-mine", 3)
     await tell(running, METRICS, "s-mine", sent.encode())
     await tell(running, STATUS, "s-mine", examples.STATUS.model_copy(update={"session_id": "s-mine"}).encode())
-    await tell(running, PREDICTIONS, "s-mine", examples.PREDICTION.encode())
+    await tell(running, PREDICTIONS, "s-mine", examples.PREDICTION.model_copy(update={"session_id": "s-mine"}).encode())
     await tell(running, LANDMARKS, "s-mine", examples.LANDMARKS, seq="3")
     await tell(running, LANDMARKS, "s-other", examples.LANDMARKS, seq="3")  # did not ask for them
     await tell(running, METRICS, "s-other", metrics("s-other", 9).encode())
