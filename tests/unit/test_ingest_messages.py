@@ -1,6 +1,5 @@
 """Messages put together from bytes are what `schemas.wire` says."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -40,13 +39,3 @@ def test_the_other_messages_too() -> None:
 def test_binary_messages() -> None:
     assert messages.landmarks(258, b"xyz") == b"\x02\x00\x00\x01\x02xyz"
     assert messages.preview("s-7f3a", b"\xff\xd8") == b"\x03\x06s-7f3a\xff\xd8"
-
-
-def test_times_are_read_without_the_rest() -> None:
-    wanted = (examples.METRICS.captured_at_ms, examples.METRICS.received_at_ms, examples.METRICS.analyzed_at_ms)
-    assert messages.metrics_times(examples.METRICS.encode()) == wanted
-    reordered = b'{"pad":"' + b"x" * 500 + b'","captured_at_ms":1,"received_at_ms":2,"analyzed_at_ms":3}'
-    assert messages.metrics_times(reordered) == (1, 2, 3)
-    for broken in (b"", b"{}", b"not JSON"):
-        with pytest.raises((ValueError, KeyError)):
-            messages.metrics_times(broken)
