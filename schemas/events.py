@@ -88,7 +88,11 @@ class SessionTotals(Contract):
 
 
 class StatusChanged(Contract):
-    """The discrete status, sent when it differs from the last one sent; `totals` with a session's last one."""
+    """The discrete status, sent when it differs from the last one sent; `totals` with a session's last one.
+
+    `started_at_ms` is when the session began and, with its last status, `ended_at_ms` when it ended: by ingest's clock,
+    as the session's own records say. Records of older analyzers lack both.
+    """
 
     session_id: Identifier
     student_id: Identifier
@@ -103,6 +107,8 @@ class StatusChanged(Contract):
     head_pose: HeadPose | None = None
     hand_raised: bool | None = None
     yawning: bool | None = None
+    started_at_ms: EpochMs | None = Field(default=None, exclude_if=_is_none)
+    ended_at_ms: EpochMs | None = Field(default=None, exclude_if=_is_none)
     totals: SessionTotals | None = None
 
 

@@ -167,7 +167,7 @@ class Turns:
 
     def _end(self, subject: Subject, record: Record) -> Outcome:
         try:
-            SessionEnd.decode(record.value)
+            end = SessionEnd.decode(record.value)
         except ValidationError as error:
             raise Malformed(f"the session's end cannot be read: {wrong_fields(error)}") from None
         state, taken = session.end(subject.state, self._clock_ms(), self._skills)
@@ -176,7 +176,8 @@ class Turns:
         if taken.concluded is not None:
             self._predict(subject.state, taken.concluded, outcome, marks)
         if taken.status is not None:  # the session's last word
-            outcome.messages.append(Message(STATUS, record.key, taken.status.encode(), marks))
+            last = taken.status.model_copy(update={"ended_at_ms": end.ended_at_ms})
+            outcome.messages.append(Message(STATUS, record.key, last.encode(), marks))
         subject.state = state
         return outcome
 

@@ -103,7 +103,12 @@ def test_a_frame_becomes_metrics_and_a_status_when_it_changes() -> None:
     metrics = FrameMetrics.decode(first.messages[0].value)
     assert (metrics.session_id, metrics.seq, metrics.captured_at_ms) == ("s", 1, 1_000_100)
     assert (metrics.received_at_ms, metrics.analyzed_at_ms) == (1_000_110, 1_000_500)
-    assert StatusChanged.decode(first.messages[1].value).student_id == START.student_id
+    status = StatusChanged.decode(first.messages[1].value)
+    assert (status.student_id, status.started_at_ms, status.ended_at_ms) == (
+        START.student_id,
+        START.started_at_ms,
+        None,
+    )
     assert first.analyzed_after_ms == 390
     assert subject.state.analyzed == 2
 
@@ -233,8 +238,10 @@ def test_a_bug_that_stays_gives_the_record_up_with_its_traceback() -> None:
 
 def test_the_end_tells_totals_and_once_is_enough() -> None:
     _, outcomes = run(start(), entry("frame", 1, JPEG), END, END)
-    totals = StatusChanged.decode(outcomes[2].messages[0].value).totals
+    last = StatusChanged.decode(outcomes[2].messages[0].value)
+    totals = last.totals
     assert totals is not None
+    assert (last.started_at_ms, last.ended_at_ms) == (START.started_at_ms, SESSION_END.ended_at_ms)
     assert (totals.frames, totals.analyzed, totals.last_seq) == (1, 1, 1)
     assert (outcomes[2].ended, outcomes[3].messages, outcomes[3].error) == (True, [], None)
 

@@ -392,6 +392,7 @@ def _status(
 ) -> StatusChanged | None:
     if state.start is None:
         return None
+    inferred: dict[str, Any] = {} if state.expression is None else {"emotion": told.emotion}
     return StatusChanged(
         session_id=state.session_id,
         student_id=state.start.student_id,
@@ -405,8 +406,9 @@ def _status(
         head_pose=told.head_pose,
         yawning=told.yawning,
         hand_raised=told.hand_raised,
+        started_at_ms=state.start.started_at_ms,
         totals=totals,
-        **({} if state.expression is None else {"emotion": told.emotion}),
+        **inferred,
     )
 
 
