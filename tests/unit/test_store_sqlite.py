@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from services.runtime.store import Conflict, StoreUnavailable, sqlite_file
-from services.runtime.store.filters import condition, order_by
 from services.runtime.store.sqlite import SqliteStore
+from services.runtime.store.sqlite_query import condition, order_by
 
 
 async def start_fails(path: Path, match: str) -> None:

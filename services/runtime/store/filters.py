@@ -1,6 +1,6 @@
-"""Filters and sort orders of `port.py` as SQL over a table (_id TEXT, doc TEXT holding JSON). Pure.
+"""Filters and sort orders of `port.py`, checked and taken apart; each adapter says them in its own language. Pure.
 
-The meaning is MongoDB's, so that either adapter answers alike:
+The meaning is MongoDB's, so that every adapter answers alike:
 
 - a missing field is null; `None` matches both, `$ne` matches a missing field;
 - values of different kinds are never equal nor ordered: True is not 1, "2" is not above 1;
@@ -9,137 +9,68 @@ The meaning is MongoDB's, so that either adapter answers alike:
 Values are scalars (str, int, float, bool, None); order operators take numbers or text. All else raises `ValueError`.
 """
 
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from services.runtime.store.port import Filter
 
-Sql = tuple[str, list[Any]]  # a condition and the parameters of its question marks
-
-_ORDER = {"$gte": ">=", "$gt": ">", "$lte": "<=", "$lt": "<"}
-# Of SQLite's storage classes, every number is below every text.
-_LEAST_TEXT = "''"
+ORDER_OPERATORS = ("$gte", "$gt", "$lte", "$lt")
+OPERATORS = (*ORDER_OPERATORS, "$ne", "$in")
 
 
-def expression(field: str) -> str:
-    """SQL that reads a (dotted) field. An index serves a query only when both spell the field through this."""
-    if field == "_id":
-        return "_id"
-    return f"json_extract(doc, {_path(field)})"
+class Condition(NamedTuple):
+    """What one field must be. `operator` is one of `OPERATORS`, or `$eq` for a plain value."""
+
+    field: str
+    operator: str
+    value: Any
 
 
-def condition(where: Filter | None) -> Sql:
-    """The filter as one SQL condition."""
-    parts: list[str] = []
-    values: list[Any] = []
+def conditions(where: Filter | None) -> Iterator[Condition]:
+    """The parts of a filter; all must hold."""
     for field, wanted in (where or {}).items():
-        for sql, of_sql in _field(field, wanted):
-            parts.append(sql)
-            values.extend(of_sql)
-    return " AND ".join(parts) or "1", values
+        check_field(field)
+        if not isinstance(wanted, Mapping):
+            _check_scalar(field, wanted)
+            yield Condition(field, "$eq", wanted)
+            continue
+        if not wanted:
+            raise ValueError(f"filter on {field!r} is empty; wanted a value or operators")
+        for operator, value in wanted.items():
+            _check_operand(field, operator, value)
+            yield Condition(field, operator, value)
 
 
-def newer(table: str, field: str | None) -> str:
-    """The WHERE clause of an upsert that keeps a document whose `field` is greater. Empty without a field."""
-    if field is None:
-        return ""
-    there, new = (f"coalesce(json_extract({row}.doc, {_path(field)}), -1e999)" for row in (table, "excluded"))
-    return f" WHERE {there} <= {new}"
-
-
-def order_by(sort: Sequence[tuple[str, int]]) -> str:
-    """An ORDER BY clause; equal documents come by their `_id`, so that pages do not overlap. Empty without a sort."""
-    if not sort:
-        return ""
+def order(sort: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The sort with its tie-break: equal documents come by their `_id`, so that pages do not overlap. Empty without a
+    sort."""
     for field, direction in sort:
+        check_field(field)
         if direction not in (1, -1):
             raise ValueError(f"sort direction of {field!r} is {direction!r}; wanted 1 or -1")
-    terms = [f"{expression(field)} {'ASC' if direction == 1 else 'DESC'}" for field, direction in sort]
-    if all(field != "_id" for field, _ in sort):
-        terms.append("_id ASC")
-    return " ORDER BY " + ", ".join(terms)
+    by_id = any(field == "_id" for field, _ in sort)
+    return [*sort] if by_id or not sort else [*sort, ("_id", 1)]
 
 
-def _field(field: str, wanted: Any) -> Iterator[Sql]:
-    if not isinstance(wanted, Mapping):
-        yield _equal(field, wanted)
-        return
-    if not wanted:
-        raise ValueError(f"filter on {field!r} is empty; wanted a value or operators")
-    for operator, value in wanted.items():
-        build = _OPERATORS.get(operator)
-        if build is None:
-            raise ValueError(f"filter on {field!r} has {operator!r}; wanted one of {', '.join(_OPERATORS)}")
-        yield build(field, value)
-
-
-def _equal(field: str, value: Any) -> Sql:
-    _check_scalar(field, value)
-    if value is None:
-        return f"{expression(field)} IS NULL", []
-    if isinstance(value, bool):
-        return f"{_type(field)} IS '{'true' if value else 'false'}'", []
-    sql = f"{expression(field)} = ?"
-    return (f"({sql} AND {_no_bool(field)})" if value in (0, 1) else sql), [value]
-
-
-def _unequal(field: str, value: Any) -> Sql:
-    sql, values = _equal(field, value)
-    return f"({sql}) IS NOT 1", values  # NULL, from a missing field, is not a match either
-
-
-def _within(field: str, allowed: Any) -> Sql:
-    if isinstance(allowed, str) or not isinstance(allowed, Sequence):
-        raise ValueError(f"$in on {field!r} has {type(allowed).__name__}; wanted a list of values")
-    for value in allowed:
-        _check_scalar(field, value)
-    listed = [value for value in allowed if value is not None and not isinstance(value, bool)]
-    special = [value for value in allowed if value is None or isinstance(value, bool)]
-    parts = [_equal(field, value)[0] for value in special]
-    if listed:
-        # One parameter for any number of values: the number of question marks is limited.
-        sql = f"{expression(field)} IN (SELECT value FROM json_each(?))"  # noqa: S608
-        parts.append(f"({sql} AND {_no_bool(field)})" if any(value in (0, 1) for value in listed) else sql)
-    return f"({' OR '.join(parts) or '0'})", [json.dumps(listed)] if listed else []
-
-
-def _ordered(operator: str) -> Callable[[str, Any], Sql]:
-    def build(field: str, value: Any) -> Sql:
-        _check_scalar(field, value)
-        read = expression(field)
-        compare = f"{read} {_ORDER[operator]} ?"
-        if isinstance(value, str):
-            return (compare if operator in ("$gte", "$gt") else f"({compare} AND {read} >= {_LEAST_TEXT})"), [value]
-        if isinstance(value, bool) or value is None:
-            raise ValueError(f"{operator} on {field!r} has {value!r}; wanted a number or text")
-        below_text = f" AND {read} < {_LEAST_TEXT}" if operator in ("$gte", "$gt") else ""
-        return f"({compare}{below_text} AND {_no_bool(field)})", [value]
-
-    return build
-
-
-_OPERATORS: Mapping[str, Callable[[str, Any], Sql]] = {
-    **{operator: _ordered(operator) for operator in _ORDER},
-    "$ne": _unequal,
-    "$in": _within,
-}
-
-
-def _path(field: str) -> str:
-    steps = field.split(".")
-    if not all(steps) or any(sign in field for sign in '"\\\0'):
+def check_field(field: str) -> None:
+    """Raises `ValueError` for what is not a (dotted) name of a field."""
+    if any(sign in field for sign in '"\\\0') or any(not step or step.startswith("$") for step in field.split(".")):
         raise ValueError(f"{field!r} is not a field name")
-    return "'$" + "".join(f'."{step}"' for step in steps).replace("'", "''") + "'"
 
 
-def _type(field: str) -> str:
-    return "NULL" if field == "_id" else f"json_type(doc, {_path(field)})"
-
-
-def _no_bool(field: str) -> str:
-    return "1" if field == "_id" else f"{_type(field)} NOT IN ('true', 'false')"
+def _check_operand(field: str, operator: str, value: Any) -> None:
+    if operator not in OPERATORS:
+        raise ValueError(f"filter on {field!r} has {operator!r}; wanted one of {', '.join(OPERATORS)}")
+    if operator == "$in":
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise ValueError(f"$in on {field!r} has {type(value).__name__}; wanted a list of values")
+        for each in value:
+            _check_scalar(field, each)
+        return
+    _check_scalar(field, value)
+    if operator in ORDER_OPERATORS and (value is None or isinstance(value, bool)):
+        raise ValueError(f"{operator} on {field!r} has {value!r}; wanted a number or text")
 
 
 def _check_scalar(field: str, value: Any) -> None:

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 from services.runtime.store import collections
 from services.runtime.store.collections import Collection
-from services.runtime.store.filters import condition, newer, order_by
 from services.runtime.store.port import Conflict, Document, Filter, StoreUnavailable
 from services.runtime.store.sqlite_errors import plain_words
 from services.runtime.store.sqlite_file import make_file, make_tables, open_connection
+from services.runtime.store.sqlite_query import condition, newer, order_by
 from services.runtime.store.sqlite_worker import SqliteWorker
 
 T = TypeVar("T")

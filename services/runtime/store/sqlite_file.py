@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from services.runtime.store.collections import Collection
-from services.runtime.store.filters import expression
+from services.runtime.store.sqlite_query import expression
 
 BUSY_TIMEOUT_S = 5.0
 _WAL_KEPT_BYTES = 64 << 20
