@@ -6,5 +6,5 @@ from tests.support.kafka import kafka as kafka
 from tests.support.mongo import mongo as mongo
 
 # How long an example takes says something of the machine and its load, nothing of the code.
-settings.register_profile("rapt")
+settings.register_profile("rapt", deadline=None)
 settings.load_profile("rapt")
