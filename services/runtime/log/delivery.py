@@ -28,11 +28,15 @@ class Delivery:
     """One consumer's calls to its handler, and the offsets of what it was handed.
 
     `epoch` changes whenever partitions are taken away: what was fetched under an older one is stale. Without a group
-    every record is delivered and no offset is kept.
+    every record is delivered and no offset is kept. `still_member` is asked before each call of `handle`; where it says
+    no, nothing is delivered.
     """
 
-    def __init__(self, handler: Handler, *, group: str | None) -> None:
+    def __init__(
+        self, handler: Handler, *, group: str | None, still_member: Callable[[], Awaitable[bool]] | None = None
+    ) -> None:
         self._handler = handler
+        self._still_member = still_member
         self._group = group
         self._tracked = group is not None
         self._one_call = asyncio.Lock()
@@ -120,12 +124,15 @@ class Delivery:
     async def deliver(self, records: Sequence[Record], epoch: int, taken: Callable[[], object] | None = None) -> bool:
         """Hand a batch over, again and again until the handler takes it or does not own it any more.
 
-        False, and nothing done, when the batch was fetched under an older epoch; else `taken` is called first.
+        False, and nothing done, when the batch was fetched under an older epoch, or by one who is no member any more;
+        else `taken` is called first.
         """
         trackers: dict[TopicPartition, OffsetTracker] = {}
         failures = 0
         while not self.halted:
             async with self._one_call:
+                if self._still_member is not None and not await self._still_member():
+                    return failures > 0
                 if failures == 0:
                     if epoch != self.epoch or self.halted:
                         return False

@@ -23,13 +23,17 @@ from faststream.kafka import Topic as FastStreamTopic
 from schemas.topics import Topic
 from services.runtime.log.commits import Commits
 from services.runtime.log.delivery import Delivery, pause_s
+from services.runtime.log.kafka_group import Membership
 from services.runtime.log.port import Handler, LogStartFailed, LogUnavailable, Record, TopicPartition
 from services.runtime.log.topics import describe, unreachable
 
 logger = structlog.get_logger(__name__)
 
-SESSION_TIMEOUT_MS = 6_000
-HEARTBEAT_MS = 1_000
+SESSION_TIMEOUT_MS = 6_000  # the least that brokers take by default
+# A member hears of a rebalance with its next heartbeat, and all wait for the last to hear.
+HEARTBEAT_MS = 300
+# An empty fetch occupies the connection so long; the first one after a rebalance waits behind it.
+FETCH_WAIT_MS = 200
 REBALANCE_TIMEOUT_MS = 30_000
 START_WITHIN_S = 45.0  # joining waits for members that give away slowly, up to the rebalance timeout
 MAX_PARTITION_FETCH_BYTES = 256 << 10
@@ -37,8 +41,8 @@ MAX_PARTITION_FETCH_BYTES = 256 << 10
 MAX_POLL_INTERVAL_MS = 3_600_000
 # FastStream sleeps as long again after an empty read; so no read is empty: each waits until there is something.
 READ_TIMEOUT_MS = 10**12
-COMMIT_WITHIN_S = 5.0
 STOP_WITHIN_S = 5.0
+ASLEEP_S = SESSION_TIMEOUT_MS / 2000  # whoever was silent for longer asks whether it is a member still
 
 
 class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -57,11 +61,13 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     ) -> None:
         self._bootstrap = bootstrap
         self._group = group
-        self._delivery = Delivery(handler, group=group)
-        self._commits = Commits(self._delivery, self._write_offsets, group) if group else None
+        self._membership = Membership(lambda: self._consumer, ASLEEP_S)
+        self._delivery = Delivery(handler, group=group, still_member=self._still_member if group else None)
+        self._commits = Commits(self._delivery, self._membership.commit, group) if group else None
         self._settled = asyncio.Event()  # the assignment is known and the handler knows it
         self._delivered_epoch = 0
         self._assigning: asyncio.Task[None] | None = None
+        self._assignor = _assignor()
         self._subscriber = broker.subscriber(
             *(FastStreamTopic(topic.name, declare=False) for topic in topics),
             batch=True,
@@ -71,12 +77,13 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             group_instance_id=instance_id if group else None,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest" if group else "latest",
-            partition_assignment_strategy=(_assignor(),),
+            partition_assignment_strategy=(self._assignor,),
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             listener=self if group else None,
             parser=_parse,
             decoder=_decode,
@@ -162,6 +169,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                         continue
                 if await self._delivery.deliver(records, epoch):
                     break
+                if self._settled.is_set() and epoch == self._delivery.epoch:
+                    await asyncio.sleep(pause_s(0))  # the broker did not say whether this is a member still
             except (KafkaError, LogUnavailable) as error:
                 logger.warning("a batch cannot be delivered yet", group=self._group, error=describe(error))
                 await asyncio.sleep(pause_s(0))
@@ -189,39 +198,42 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._delivery.revoke(None, self._commits.last)
 
     async def on_partitions_assigned(self, assigned: Collection[KafkaPartition]) -> None:
+        generation = self._membership.generation
+        self._assignor.on_generation_assignment(generation)
         # In a task of its own: no heartbeats are sent while aiokafka waits for this, and state may take long to load.
-        generation = self._consumer._coordinator.generation  # noqa: SLF001 - told nowhere else
         self._assigning = asyncio.create_task(
             self._assign(assigned, self._delivery.epoch, generation), name=f"assigned in {self._group}"
         )
 
     async def _assign(self, assigned: Collection[KafkaPartition], epoch: int, generation: int) -> None:
-        committed = {}
-        for partition in assigned:
+        attempt = 0
+        while assigned and epoch == self._delivery.epoch:  # else taken away again meanwhile
             try:
-                offset = await self._consumer.committed(partition)
-            except KafkaError as error:
-                logger.warning("committed offset not known", group=self._group, error=describe(error))
-                offset = None
-            committed[TopicPartition(*partition)] = offset or 0
-        if epoch != self._delivery.epoch:
-            return  # taken away again meanwhile
-        if committed:
-            await self._delivery.assign(committed, generation, self._settled.set)
-        else:
+                group_epoch, committed = await self._membership.take_over(assigned, generation)
+            except (KafkaError, LogUnavailable) as error:
+                logger.warning("an assignment waits", group=self._group, error=describe(error))
+                await asyncio.sleep(pause_s(attempt))
+                attempt += 1
+                continue
+            if epoch == self._delivery.epoch:
+                await self._delivery.assign(committed, group_epoch, self._settled.set)
+            return
+        if epoch == self._delivery.epoch:
             self._settled.set()
 
-    async def _write_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
-        try:
-            async with asyncio.timeout(COMMIT_WITHIN_S):
-                await self._consumer.commit({KafkaPartition(*source): offset for source, offset in offsets.items()})
-        except (KafkaError, TimeoutError) as error:
-            raise LogUnavailable(describe(error)) from error
+    async def _still_member(self) -> bool:
+        if await self._membership.stands():
+            return True
+        if self._membership.generation < 0:
+            self._settled.clear()  # aiokafka is about to take the partitions away, and to join again
+        return False
 
 
 def _assignor() -> type[StickyPartitionAssignor]:
     """A sticky assignor of its own for each consumer: it keeps what its member owned in the class, where all consumers
-    of a process would claim each other's partitions."""
+    of a process would claim each other's partitions.
+
+    aiokafka does not tell it the generation, without which a member that slept claims as good a right as its heirs."""
     return type("StickyPartitionAssignor", (StickyPartitionAssignor,), {})
 
 
