@@ -1,22 +1,27 @@
 """One session's records on their way into the log, in order; says up to where the log has them.
 
 A frame that the log refuses is kept and sent again, and everything after it waits, until the log takes it. That may be
-long: the client's credit bounds what waits here.
+long: the client's credit bounds what waits here. Nothing is handed to the log while a frame before it is not: the log
+refuses what follows a failure (`log/port.py`), and here nothing is sent that would overtake.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from itertools import takewhile
 
 import structlog
 
 from schemas.topics import FRAMES
+from services.runtime.backoff import FIRST_S, until_taken, waits_s
 from services.runtime.log import EventLog, LogUnavailable, Position
 
 logger = structlog.get_logger(__name__)
 
-MAX_RETRY_S = 5.0
+
+class Taken(Exception):
+    """Somebody else streams or ends this session by now: nothing more of it may be sent from here."""
 
 
 class _Frame:
@@ -33,8 +38,8 @@ class _Frame:
 
 class Publisher:
     """`on_acked(seq, frames)`: the log has `seq` and all before it, `frames` more than last time. `on_trouble(text)`:
-    the log takes nothing at the moment, or frames could not be kept. `reserve(seq)` reserves numbers in the store and
-    returns up to where; it is asked before a number above `reserved` is used."""
+    the log takes nothing at the moment. `reserve(seq)` reserves numbers in the store and returns up to where; it is
+    asked before a number above `reserved` is used."""
 
     def __init__(
         self,
@@ -45,7 +50,7 @@ class Publisher:
         reserve: Callable[[int], Awaitable[int]],
         on_acked: Callable[[int, int], None],
         on_trouble: Callable[[str], None],
-        retry_s: float = 0.1,
+        retry_s: float = FIRST_S,
     ) -> None:
         self._log = log
         self._session_id = session_id
@@ -82,18 +87,17 @@ class Publisher:
             await self._send(frame)
 
     async def record(self, headers: Mapping[str, str], value: bytes) -> None:
-        """Publish a start or an end and wait until the log has it, behind all frames before it."""
+        """Publish a start or an end and wait until the log has it, behind all frames before it.
+
+        Raises `Taken` when the session went to somebody else meanwhile."""
         await self.drain()
-        delay_s = self._retry_s
-        while True:
-            try:
-                await (await self._log.send(FRAMES, self._session_id, value, headers))
-                return
-            except LogUnavailable as error:
-                if delay_s == self._retry_s:
-                    self._on_trouble(f"the event log takes nothing at the moment ({error}); waiting for it")
-            await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, MAX_RETRY_S)
+
+        async def send() -> None:
+            if self._closed:
+                raise Taken(self._session_id)
+            await (await self._log.send(FRAMES, self._session_id, value, headers))
+
+        await until_taken(send, LogUnavailable, self._refused, first_s=self._retry_s)
 
     async def drain(self) -> None:
         """Wait until the log has every frame."""
@@ -108,12 +112,18 @@ class Publisher:
             self._recovery.cancel()
         self._check_drained()
 
+    def _refused(self, error: Exception, number: int) -> None:
+        if number == 1:
+            self._on_trouble(f"the event log takes nothing at the moment ({error}); waiting for it")
+
     async def _send(self, frame: _Frame) -> None:
         frame.sent = True
         self._flying += 1
         try:
             if frame.seq > self.reserved:
                 self.reserved = await self._reserve(frame.seq)
+                if self._would_overtake(frame):
+                    raise LogUnavailable("a frame before this one failed while its number was reserved")
             future = await self._log.send(FRAMES, self._session_id, frame.jpeg, frame.headers)
         except BaseException as error:
             # Whatever the reason, the frame stays and is tried again.
@@ -154,49 +164,34 @@ class Publisher:
 
     async def _recover(self) -> None:
         """Send again, in order, what the log refused, until it has everything."""
-        delay_s = self._retry_s
+        waits = waits_s(self._retry_s)
         try:
+            await self._all_landed()
             while self._pending:
-                await self._all_landed()
-                self._give_up_overtaken()
-                if not self._pending:
-                    return
                 first = self._pending[0]
-                await asyncio.sleep(delay_s)
+                await asyncio.sleep(next(waits))
                 await self._send(first)  # alone, so that nothing overtakes it
                 await self._all_landed()
                 if not first.done:
-                    delay_s = min(delay_s * 2, MAX_RETRY_S)
                     continue
-                delay_s = self._retry_s
+                waits = waits_s(self._retry_s)
                 newest = first.seq
                 while (frame := next((each for each in self._pending if not each.sent), None)) is not None:
-                    if frame.seq < newest:
+                    if frame.seq <= newest:
                         break  # refused again meanwhile: nothing more may overtake it
                     newest = frame.seq
                     await self._send(frame)
+                await self._all_landed()
         finally:
             self._recovery = None
+
+    def _would_overtake(self, frame: _Frame) -> bool:
+        return not all(each.sent for each in takewhile(lambda each: each is not frame, self._pending))
 
     async def _all_landed(self) -> None:
         while self._flying:
             self._landed.clear()
             await self._landed.wait()
-
-    def _give_up_overtaken(self) -> None:
-        """The log has a later frame but not these: readers would skip them now. The client is told."""
-        newest_done = max((frame.seq for frame in self._pending if frame.done), default=-1)
-        if newest_done < 0:
-            return
-        lost = [frame.seq for frame in self._pending if not frame.done and frame.seq < newest_done]
-        kept = [frame for frame in self._pending if frame.seq > newest_done]
-        done = len(self._pending) - len(lost) - len(kept)
-        self._pending = deque(kept)
-        logger.error("frames lost", session_id=self._session_id, first_seq=lost[0], last_seq=lost[-1], count=len(lost))
-        self._on_trouble(f"the event log lost {len(lost)} frames, numbers {lost[0]} to {lost[-1]}; later ones are kept")
-        self.acked_seq = newest_done
-        self._on_acked(newest_done, done)
-        self._check_drained()
 
     def _check_drained(self) -> None:
         if self._drained is not None and (self._closed or not self._pending):

@@ -14,7 +14,7 @@ from schemas.sessions import EndReason, SessionEnd, SessionStart
 from schemas.topics import FRAMES
 from schemas.wire import CLOSE_REPLACED, RecordingMessage, StartVideoSession
 from services.ingest.protocol import MAX_SEQ, SEQ_BLOCK, Accepted, Limits, Protocol, StreamState
-from services.ingest.publisher import Publisher
+from services.ingest.publisher import Publisher, Taken
 from services.ingest.sessions import Sessions, begin
 from services.ingest.socket import Socket
 from services.runtime.log import EventLog
@@ -22,10 +22,6 @@ from services.runtime.metrics import Metrics
 from services.runtime.store import Document
 
 CLAIM_ATTEMPTS = 3
-
-
-class Taken(Exception):
-    """Another replica streams this session by now."""
 
 
 class Stream:

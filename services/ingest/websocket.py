@@ -20,9 +20,10 @@ from schemas.wire import (
 )
 from services.ingest.outbox import Outbox
 from services.ingest.protocol import Accepted, Duplicate, Limits, Protocol, Refused
+from services.ingest.publisher import Taken
 from services.ingest.sessions import Mismatch
 from services.ingest.socket import CLOSE_TRY_AGAIN_LATER, Socket
-from services.ingest.stream import Stream, Taken
+from services.ingest.stream import Stream
 from services.ingest.streams import Streams
 from services.runtime.auth import Auth, BadToken
 from services.runtime.metrics import Metrics
