@@ -6,6 +6,7 @@ closes. Each service is imported only when it is assembled, so a replica needs i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +18,11 @@ from starlette.applications import Starlette
 from services.runtime.accounts import ensure_demo_accounts
 from services.runtime.auth import Auth
 from services.runtime.clock import now_ms
+from services.runtime.deadletter_desk import LetterId, NoSuchLetter, Retried, Wanted, read_letters, retry
 from services.runtime.health import health_routes
 from services.runtime.http import HttpServer
 from services.runtime.lifecycle import Part, StartFailed
+from services.runtime.log.history import History, LocalHistory
 from services.runtime.metrics import Metrics
 from services.runtime.secrets import DEMO_PASSWORD_FILE, Secrets
 from services.runtime.settings import Settings, WrongSetting
@@ -155,6 +158,36 @@ def sink(settings: Settings) -> Replica:
     return _replica("sink", settings, metrics, [log, store], build_app(settings, log, store, metrics))
 
 
+def history(settings: Settings) -> History:
+    """All that the log holds, to be read beside whatever runs."""
+    if settings.embedded:
+        return LocalHistory(settings.rapt_data / "log.sqlite")
+    from services.runtime.log.kafka_history import KafkaHistory
+
+    return KafkaHistory({"bootstrap_servers": settings.kafka_bootstrap_servers})
+
+
+async def retry_dead_letters(settings: Settings, letters: Sequence[LetterId], wanted: Wanted) -> Retried:
+    """Send these letters again; without any, all wanted ones that were not sent again yet.
+
+    The local log is opened for that: `StartFailed` says so where another process has it.
+    """
+    from services.runtime.log.local import LocalLog
+
+    past = history(settings)
+    there = await read_letters(past)
+    chosen = letters or [each.id for each in there if each.retried_at_ms is None and wanted.takes(each)]
+    missing = set(chosen) - {each.id for each in there}
+    if missing:
+        raise NoSuchLetter(missing)
+    log = LocalLog(settings.rapt_data / "log.sqlite") if settings.embedded else _cluster_log(settings)
+    await log.start()
+    try:
+        return await retry(past, log, there, chosen)
+    finally:
+        await log.close()
+
+
 def _replica(name: str, settings: Settings, metrics: Metrics, ground: list[Part], service: Part) -> Replica:
     health = Starlette(routes=health_routes([*ground, service], metrics))
     http = HttpServer(health, settings.host, settings.port)
@@ -169,13 +202,11 @@ def _routers(settings: Settings, store: SqliteStore) -> list[APIRouter]:
 
 
 def _cluster_log(settings: Settings) -> KafkaLog:
+    from services.runtime.log.connection import connection_of
     from services.runtime.log.kafka import KafkaLog
 
-    if settings.kafka_bootstrap_servers is None:
-        raise WrongSetting(
-            "KAFKA_BOOTSTRAP_SERVERS: not set; wanted host:port of a broker. `rapt up` runs everything without one"
-        )
-    return KafkaLog(settings.kafka_bootstrap_servers)
+    connection = connection_of(settings)
+    return KafkaLog(connection.bootstrap, security=connection.security, instance_id=settings.instance_id)
 
 
 def _auth(settings: Settings, secret: str) -> Auth:

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from services import assembly
+from services.runtime import deadletter_desk, deadletter_view
 from services.runtime.doctor import EXTRAS, examine, settings_in_force
 from services.runtime.lifecycle import StartFailed, run, stop_on_signals
 from services.runtime.log import LogUnavailable
@@ -31,6 +32,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+dead_letters = typer.Typer(
+    name="dead-letters", help="Records that nobody could process: look at them, send them again.", no_args_is_help=True
+)
+app.add_typer(dead_letters)
 out = Console()
 err = Console(stderr=True)
 
@@ -260,6 +265,81 @@ def doctor(host: Host = None, port: Port = None, data: Data = None, as_json: Jso
             values.add_row(name, escape(value))
         out.print(values)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+OfTopic = Annotated[str | None, typer.Option("--topic", help="Only what comes from this topic.")]
+
+
+@dead_letters.command("list")
+def list_dead_letters(
+    topic: OfTopic = None,
+    session: Annotated[str | None, typer.Option(help="Only of this session.")] = None,
+    error: Annotated[str | None, typer.Option(help="Only those whose error contains this.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What could not be processed, the newest last. Reads beside whatever runs."""
+    history = assembly.history(_settings(None, None, data))
+    letters = _run(deadletter_desk.read_letters(history, deadletter_desk.Wanted(topic, session, error)))
+    if as_json:
+        out.print_json(json.dumps(deadletter_view.list_as_json(letters)))
+    else:
+        deadletter_view.print_list(letters, out)
+
+
+@dead_letters.command("show")
+def show_dead_letter(
+    letter: Annotated[str, typer.Argument(help="As `list` names it: partition:offset.")],
+    file: Annotated[Path | None, typer.Option("--out", help="Write the value, all of it, to this file.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """One letter: where it comes from, what was wrong, its headers, how its value begins."""
+    history = assembly.history(_settings(None, None, data))
+    (wanted,) = _letter_ids([letter])
+    found, value = _run(deadletter_desk.read_letter(history, wanted))
+    if file is not None:
+        try:
+            file.write_bytes(value)
+        except OSError as error:
+            raise StartFailed(f"cannot write {file}: {error.strerror}") from None
+    if as_json:
+        out.print_json(json.dumps(deadletter_view.as_json(found)))
+    else:
+        deadletter_view.print_letter(found, value, out)
+
+
+@dead_letters.command("retry")
+def retry_dead_letters(
+    letters: Annotated[list[str] | None, typer.Argument(help="As `list` names them: partition:offset.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that were not sent again yet.")] = False,
+    topic: OfTopic = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Send records again, each to its topic, behind what its key has there now.
+
+    On Kafka while everything runs; with the local log while `rapt up` does not, which then takes them at its start.
+    """
+    if bool(letters) == everything or (topic is not None and not everything):
+        raise typer.BadParameter("give letters, or --all, which --topic may narrow")
+    settings = _settings(None, None, data)
+    chosen = _letter_ids(letters or [])
+    done = _run(assembly.retry_dead_letters(settings, chosen, deadletter_desk.Wanted(topic)))
+    if as_json:
+        out.print_json(json.dumps({"sent": done.records, "left": {str(each): reason for each, reason in done.left}}))
+    else:
+        out.print(f"{done.records} sent again")
+        for each, reason in done.left:
+            err.print(deadletter_view.plain(f"{each} stays: {reason}"), soft_wrap=True)
+    raise typer.Exit(1 if done.left else 0)
+
+
+def _letter_ids(letters: list[str]) -> list[deadletter_desk.LetterId]:
+    try:
+        return [deadletter_desk.LetterId.parse(each) for each in letters]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _settings(host: str | None, port: int | None, data: Path | None, *, log_level: str | None = None) -> Settings:

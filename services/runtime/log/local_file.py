@@ -202,6 +202,12 @@ class LogFile:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
+    def partitions(self, topic: str) -> list[tuple[int, int]]:
+        """A topic's partitions: id, number."""
+        return self.db.execute(
+            "SELECT id, partition FROM partitions WHERE topic = ? ORDER BY partition", (topic,)
+        ).fetchall()
+
     def read(
         self, source: TopicPartition, partition_id: int, offset: int, upto: int, max_records: int, max_bytes: int
     ) -> tuple[list[Record], int]:
