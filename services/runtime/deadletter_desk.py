@@ -29,7 +29,7 @@ from services.runtime.log.history import History
 
 RETRIED = "retried"
 AT_ONCE_RECORDS, AT_ONCE_BYTES = 100, 8 << 20
-_ID = re.compile(r"(\d{1,9}):(\d{1,18})")
+_ID = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
 
 
 class LetterId(NamedTuple):
