@@ -38,7 +38,7 @@ GROUP = "analyzer"
 UPKEEP_EVERY_S = 0.5
 _LESS_URGENT = 5  # of 19 steps of niceness: a third of an equal share, never none
 _BODIES = 2  # 67 MB each; 50 looks a second
-MEASURE_LAG_EVERY = 10  # rounds of upkeep
+MEASURE_LAG_EVERY_S = 5.0
 
 
 def build_app(
@@ -153,6 +153,7 @@ class Analyzer:
         self._tasks = [
             asyncio.create_task(self._analyze(), name="analyzer"),
             asyncio.create_task(self._keep_up(), name="analyzer-upkeep"),
+            asyncio.create_task(self._measure_lag(), name="analyzer-lag"),
         ]
         try:
             await self._consumer.start()
@@ -194,16 +195,18 @@ class Analyzer:
                 turns.create_task(self._handler.take_turns(), name="analyzer-turns")
 
     async def _keep_up(self) -> None:
-        rounds = 0
+        """Waits for nobody: who does not look for a while was asleep (`lease.py`)."""
         while True:
             self._handler.upkeep()
             oldest_ms = self._scheduler.oldest_received_ms()
             age_s = 0.0 if oldest_ms is None else max(0, self._clock_ms() - oldest_ms) / 1000
             self._metrics.consumer_lag_seconds.labels(GROUP).set(age_s)
-            if rounds % MEASURE_LAG_EVERY == 0:
-                await measure_lag(self._consumer, GROUP, [FRAMES], self._metrics)
-            rounds += 1
             await asyncio.sleep(UPKEEP_EVERY_S)
+
+    async def _measure_lag(self) -> None:
+        while True:
+            await measure_lag(self._consumer, GROUP, [FRAMES], self._metrics)
+            await asyncio.sleep(MEASURE_LAG_EVERY_S)
 
 
 def _give_way() -> None:

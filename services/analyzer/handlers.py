@@ -1,24 +1,24 @@
 """The analyzer's driver: takes records in, lets threads take the sessions' turns, sends what comes out."""
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 import structlog
-from pydantic import ValidationError
 
-from schemas.frames import BadFrame, FrameHeaders
 from schemas.sessions import SessionStart
-from schemas.topics import ANALYZER_STATE, HOUR_MS
-from services.analyzer import snapshots
 from services.analyzer.delivery import Batch, Delivery
-from services.analyzer.domain.session import SessionState
+from services.analyzer.holdings import Holdings, Live
+from services.analyzer.lease import Lease
 from services.analyzer.scheduler import Entry, Scheduler, Work
-from services.analyzer.turn import Message, Outcome, Subject, Turns
-from services.runtime.deadletters import DeadLetters
+from services.analyzer.turn import Outcome, Turns
+from services.runtime.backoff import until_taken
+from services.runtime.deadletters import DeadLetters, Malformed
 from services.runtime.log import EventLog, LogUnavailable, Record, TopicPartition
 from services.runtime.metrics import Metrics
+from services.runtime.records import decoded, frame_headers
 
 logger = structlog.get_logger(__name__)
 
@@ -26,19 +26,15 @@ MOST_WAITING = 4096
 MOST_WAITING_BYTES = 64 << 20
 SNAPSHOT_EVERY_S = 1.0
 MOST_UNSETTLED = 256
+HAND_OVER_WITHIN_S = 0.5  # all members of the group wait for each other at a rebalance
+LAST_WORDS_WITHIN_S = 1.0  # of the turns that the end interrupts
+# Compaction keeps the last snapshot of a session, be it one that an earlier owner wrote when it woke up. It comes ten
+# minutes after a snapshot at the earliest (`topic_settings`); until then the owner has said again what holds.
+SAY_AGAIN_EVERY_S = 300.0
 
 
-@dataclass(slots=True)
-class Live:
-    """A session as this replica holds it."""
-
-    subject: Subject
-    source: TopicPartition
-    batch: Batch
-    settled_at_s: float
-    busy: bool = False
-    ended_at_s: float | None = None
-    settling: asyncio.Task[None] | None = None
+class _GivenAway(Exception):
+    """The session is not owned any more: its next owner goes on."""
 
 
 class FramesHandler:
@@ -56,7 +52,6 @@ class FramesHandler:
         clock_ms: Callable[[], int],
         drain_timeout_s: float,
     ) -> None:
-        self._log = log
         self._scheduler = scheduler
         self._turns = turns
         self._threads = threads
@@ -64,9 +59,10 @@ class FramesHandler:
         self._drain_timeout_s = drain_timeout_s
         self._dead_letters = DeadLetters(log, metrics, "analyzer")
         self.delivery = Delivery(log, finish)
-        self._sessions: dict[str, Live] = {}
+        self._holdings = Holdings(log, self.delivery, self._dead_letters, clock_ms)
+        self._lease = Lease(time.monotonic())
         self._work = asyncio.Event()
-        self._moved = asyncio.Event()  # a turn ended, or a batch was settled
+        self._moved = asyncio.Event()  # a turn ended, a batch was settled, partitions went
         self._stopping = False
         self._analyzed = metrics.frames_analyzed
         self._skipped = {reason: metrics.frames_skipped.labels(reason) for reason in ("stale", "no_consent")}
@@ -77,32 +73,19 @@ class FramesHandler:
     # -- what the consumer calls --------------------------------------------------------------------------------
 
     async def assigned(self, partitions: frozenset[TopicPartition], epoch: int) -> None:
-        """Go on from the snapshots of these partitions."""
-        for source in partitions:
-            for key, record in (await self._log.snapshot(ANALYZER_STATE, source.partition)).items():
-                try:
-                    state = snapshots.decode(record.value)
-                except snapshots.UnreadableSnapshot as error:
-                    logger.warning("snapshot cannot be read; the session starts anew", session_id=key, error=str(error))
-                    continue
-                if state.ended and record.timestamp_ms < self._clock_ms() - HOUR_MS:
-                    # Its frames are gone from the log: of no use any more.
-                    tombstone = await self.delivery.send(Message(ANALYZER_STATE, key, b"", {}))
-                    if tombstone.acknowledged is not None:
-                        tombstone.acknowledged.add_done_callback(lambda done: done.exception())
-                else:
-                    self._sessions[key] = self._open(state, source)
+        """Go on with the sessions of these partitions."""
+        await self._holdings.take(partitions, epoch)
+        self._lease.renew(time.monotonic())
         self._scheduler.assign(partitions, self._clock_ms())
-        self._held.set(len(self._sessions))
+        self._held.set(len(self._holdings.live))
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Queue the records; wait while too much waits already."""
         at_rest = self._scheduler.waiting == 0
         for record in records:
             try:
-                headers = FrameHeaders.decode(record.headers)
-                entry = Entry(record, headers)
-            except BadFrame as error:
+                entry = Entry(record, frame_headers(record))
+            except Malformed as error:
                 entry = Entry(record, None, str(error))
             self._scheduler.add(record.key, entry)
             if self._is_upload(entry):
@@ -113,24 +96,19 @@ class FramesHandler:
             await self._next_move()
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        """Finish what waits, as far as the time allows; the rest is read again by the next owner."""
-        deadline_s = self._now_s() + self._drain_timeout_s
-        await self._until(lambda: self._scheduler.at_rest(partitions), deadline_s)
+        """At a rebalance: finish the turns under way, and settle. At the end: also what waits, as far as the time
+        allows. The rest is read again by the next owner, which may be this replica."""
+        if self._stopping:
+            await self._until(lambda: self._scheduler.at_rest(partitions), self._drain_timeout_s)
         self._scheduler.drop(partitions)
-        given = [live for live in self._sessions.values() if live.source in partitions]
-        await self._until(lambda: not any(live.busy for live in given), deadline_s + 1.0)
-        for live in given:
-            while live.batch.records or live.settling:
-                self._settle(live)
-                if live.settling is None or not await self._until(
-                    lambda live=live: live.settling is None,  # type: ignore[misc]
-                    deadline_s + 1.0,
-                ):
-                    break
-            if live.settling is not None:
-                live.settling.cancel()
-            self._sessions.pop(live.subject.state.session_id, None)
-        self._held.set(len(self._sessions))
+        sessions = self._holdings.of(partitions)
+        overslept = not self._stopping and self._lease.doubtful_s(time.monotonic()) > 0
+        if not overslept:
+            limit_s = LAST_WORDS_WITHIN_S if self._stopping else HAND_OVER_WITHIN_S
+            await self._until(lambda: self._settle_all(sessions), limit_s)
+        self._holdings.give(partitions, keep=not self._stopping and not overslept)
+        self._moved.set()
+        self._held.set(len(self._holdings.live))
 
     def stopping(self) -> None:
         """The process ends: let `handle` return, so that `revoked` can drain."""
@@ -150,24 +128,26 @@ class FramesHandler:
             await self._turn(work)
 
     async def _turn(self, work: Work) -> None:
-        live = self._sessions.get(work.session_id)
+        live = self._holdings.live.get(work.session_id)
         if live is None:
-            source = work.entries[0].record.source
-            live = self._sessions[work.session_id] = self._open(SessionState(work.session_id), source)
-            self._held.set(len(self._sessions))
+            live = self._holdings.open(work.session_id, work.entries[0].record.source)
+            self._held.set(len(self._holdings.live))
         live.busy = True
-        began_s = self._now_s()
+        began_s, took_ms = time.monotonic(), 0.0
         try:
             loop = asyncio.get_running_loop()
             outcomes = await loop.run_in_executor(self._threads, self._turns.run, live.subject, work.entries)
-            took_ms = (self._now_s() - began_s) * 1000
+            took_ms = (time.monotonic() - began_s) * 1000
             for outcome in outcomes:
+                await self._sure(live)
                 await self._send(live, outcome)
+            live.batch.state = live.subject.state
+        except _GivenAway:
+            logger.info("results are left to the next owner", session_id=work.session_id)
         finally:
             live.busy = False
-        self._scheduler.done(work, took_ms)
-        live.batch.state = live.subject.state
-        now_s = self._now_s()
+            self._scheduler.done(work, took_ms)
+        now_s = time.monotonic()
         live.ended_at_s = now_s if live.subject.state.ended else None
         due = now_s - live.settled_at_s >= SNAPSHOT_EVERY_S or len(live.batch.records) >= MOST_UNSETTLED
         if due or live.subject.state.ended:
@@ -179,7 +159,7 @@ class FramesHandler:
         for message in outcome.messages:
             live.batch.sent.append(await self.delivery.send(message))
         if outcome.error is not None:
-            await self._bury(outcome)
+            await self._bury(live, outcome.record, outcome.error)
         if outcome.analyzed_after_ms is not None:
             self._analyzed.inc()
             self._log_analyzed.observe(max(0, outcome.analyzed_after_ms) / 1000)
@@ -189,31 +169,47 @@ class FramesHandler:
             self._unpredicted.inc()
         live.batch.records.append(outcome.record)
 
-    async def _bury(self, outcome: Outcome) -> None:
+    async def _bury(self, live: Live, record: Record, why: Exception) -> None:
         """To the dead letters, for as long as it takes: a record is not done before the log has its letter."""
-        assert outcome.error is not None  # noqa: S101 - asked by the caller
-        while True:
-            try:
-                await self._dead_letters.send(outcome.record, outcome.error)
-            except LogUnavailable as error:
-                self.delivery.failure = error
-                await asyncio.sleep(1.0)
-            else:
-                return
+
+        async def pause(wait_s: float) -> None:
+            await self._until(lambda: live.given, wait_s)
+            await self._sure(live)
+
+        await until_taken(
+            lambda: self._dead_letters.send(record, why), LogUnavailable, self.delivery.refused, pause=pause
+        )
+
+    async def _sure(self, live: Live) -> None:
+        """Wait until it is beyond doubt whose the session is; raises `_GivenAway`."""
+        while not live.given and (doubt_s := self._lease.doubtful_s(time.monotonic())) > 0:
+            await self._until(lambda: live.given, doubt_s)
+        if live.given:
+            raise _GivenAway
 
     # -- settling -----------------------------------------------------------------------------------------------
 
-    def _settle(self, live: Live) -> None:
-        """Start to settle what was sent, unless a batch of this session is under way: they go one by one."""
-        if live.settling is not None or not live.batch.records or live.busy:
+    def _settle(self, live: Live, *, again: bool = False) -> None:
+        """Start to settle what was sent, unless a batch of this session is under way: they go one by one.
+
+        `again`: write the snapshot even if nothing is new."""
+        if live.settling is not None or live.busy or live.given or not (live.batch.records or again):
             return
         batch, live.batch = live.batch, Batch(live.batch.state)
-        live.settled_at_s = self._now_s()
+        live.settled_at_s = time.monotonic()
         live.settling = asyncio.create_task(self._settled(live, batch), name="analyzer-settle")
+
+    def _settle_all(self, sessions: Sequence[Live]) -> bool:
+        """Start what can be settled; whether all is."""
+        for live in sessions:
+            self._settle(live)
+        return all(live.settled for live in sessions)
 
     async def _settled(self, live: Live, batch: Batch) -> None:
         try:
-            await self.delivery.settle(batch)
+            await self.delivery.settle(batch, live.subject.epoch, lambda: self._sure(live))
+        except _GivenAway:
+            pass
         finally:
             live.settling = None
             self._moved.set()
@@ -221,21 +217,19 @@ class FramesHandler:
     # -- upkeep -------------------------------------------------------------------------------------------------
 
     def upkeep(self) -> None:
-        """Called twice a second: settle what waits for it, forget sessions that ended."""
-        now_s = self._now_s()
-        for session_id, live in list(self._sessions.items()):
-            if live.busy:
-                continue
+        """Called twice a second: notice sleep, settle what waits for it, forget what is over."""
+        now_s = time.monotonic()
+        self._lease.doubtful_s(now_s)
+        for live in self._holdings.live.values():
             if now_s - live.settled_at_s >= SNAPSHOT_EVERY_S:
-                self._settle(live)
-            if live.ended_at_s is not None and now_s - live.ended_at_s >= HOUR_MS / 1000 and live.settling is None:
-                del self._sessions[session_id]
-                self._scheduler.forget(session_id)
-        self._held.set(len(self._sessions))
+                self._settle(live, again=now_s - live.settled_at_s >= SAY_AGAIN_EVERY_S)
+        for session_id in self._holdings.forget_old(now_s):
+            self._scheduler.forget(session_id)
+        self._held.set(len(self._holdings.live))
 
     def cancel(self) -> None:
         """End what is under way, without waiting."""
-        for live in self._sessions.values():
+        for live in self._holdings.live.values():
             if live.settling is not None:
                 live.settling.cancel()
 
@@ -245,44 +239,24 @@ class FramesHandler:
     def _full(self) -> bool:
         return self._scheduler.waiting > MOST_WAITING or self._scheduler.waiting_bytes > MOST_WAITING_BYTES
 
-    def _open(self, state: SessionState, source: TopicPartition) -> Live:
-        now_s = self._now_s()
-        return Live(
-            Subject(state),
-            source,
-            Batch(state),
-            settled_at_s=now_s,
-            ended_at_s=now_s if state.ended else None,
-        )
-
     def _is_upload(self, entry: Entry) -> bool:
         """Known from the start in this very record, or from the session's state."""
         if entry.headers is not None and entry.headers.kind == "start":
             try:
-                return SessionStart.decode(entry.record.value).upload
-            except ValidationError:
+                return decoded(entry.record, SessionStart).upload
+            except Malformed:
                 return False
-        live = self._sessions.get(entry.record.key)
+        live = self._holdings.live.get(entry.record.key)
         start = live.subject.state.start if live else None
         return start is not None and start.upload
 
-    async def _until(self, condition: Callable[[], bool], deadline_s: float) -> bool:
-        """Wait until the condition holds; False when the deadline came first."""
-        while not condition():
-            left_s = deadline_s - self._now_s()
-            if left_s <= 0:
-                return False
-            try:
-                async with asyncio.timeout(left_s):
+    async def _until(self, condition: Callable[[], bool], limit_s: float) -> None:
+        """Wait until the condition holds, so long at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while not condition():
                     await self._next_move()
-            except TimeoutError:
-                return condition()
-        return True
 
     async def _next_move(self) -> None:
         self._moved.clear()
         await self._moved.wait()
-
-    @staticmethod
-    def _now_s() -> float:
-        return asyncio.get_running_loop().time()

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import structlog
-from pydantic import ValidationError
 
-from schemas.base import wrong_fields
 from schemas.frames import FrameHeaders
 from schemas.sessions import SessionEnd, SessionStart
 from schemas.topics import LANDMARKS, METRICS, PREDICTIONS, PREVIEWS, STATUS, Topic
@@ -25,7 +23,9 @@ from services.analyzer.vision.motion import Glimpse
 from services.analyzer.vision.port import Picture
 from services.analyzer.vision.probe import probe
 from services.runtime.deadletters import Malformed
+from services.runtime.epochs import EPOCH_HEADER
 from services.runtime.log import Record
+from services.runtime.records import Event, decoded
 
 logger = structlog.get_logger(__name__)
 
@@ -61,10 +61,12 @@ class Outcome:
 
 @dataclass(slots=True)
 class Subject:
-    """A session's state. Whoever holds its turn may change it. The glimpse is not kept: whoever has none looks."""
+    """A session's state, under the epoch in which it is owned. Whoever holds its turn may change it. The glimpse is not
+    in a snapshot: whoever has none looks."""
 
     state: SessionState
     glimpse: Glimpse | None = None
+    epoch: int = 0
 
 
 class Turns:
@@ -102,7 +104,7 @@ class Turns:
         if headers is None:
             raise Malformed(entry.error or "the headers cannot be read")
         if headers.kind == "start":
-            subject.state = session.begin(subject.state, _start(record.value))
+            subject.state = session.begin(subject.state, _told(record, SessionStart))
             return Outcome(record)
         if headers.kind == "end":
             return self._end(subject, record)
@@ -119,7 +121,7 @@ class Turns:
         now_ms = self._clock_ms()
         state, taken = session.step(subject.state, seen, now_ms, self._skills)
         key = record.key
-        marks = _marks(record)
+        marks = _marks(subject, record)
         messages = [Message(METRICS, key, taken.metrics.encode(), marks)]
         if taken.status is not None:
             messages.append(Message(STATUS, key, taken.status.encode(), marks))
@@ -166,12 +168,9 @@ class Turns:
         return seen, look.glimpse if look else subject.glimpse
 
     def _end(self, subject: Subject, record: Record) -> Outcome:
-        try:
-            end = SessionEnd.decode(record.value)
-        except ValidationError as error:
-            raise Malformed(f"the session's end cannot be read: {wrong_fields(error)}") from None
+        end = _told(record, SessionEnd)
         state, taken = session.end(subject.state, self._clock_ms(), self._skills)
-        marks = _marks(record)
+        marks = _marks(subject, record)
         outcome = Outcome(record, ended=True)
         if taken.concluded is not None:
             self._predict(subject.state, taken.concluded, outcome, marks)
@@ -188,13 +187,16 @@ class Turns:
         outcome.unpredicted = not guessed
 
 
-def _start(value: bytes) -> SessionStart:
+def _told(record: Record, model: type[Event]) -> Event:
     try:
-        return SessionStart.decode(value)
-    except ValidationError as error:
-        raise Malformed(f"the session's start cannot be read: {wrong_fields(error)}") from None
+        return decoded(record, model)
+    except Malformed as error:
+        raise Malformed(f"the session's {record.headers['kind']} cannot be read: {error}") from None
 
 
-def _marks(record: Record) -> dict[str, str]:
-    trace = record.headers.get("traceparent")
-    return {"traceparent": trace} if trace else {}
+def _marks(subject: Subject, record: Record) -> dict[str, str]:
+    """Headers of all that comes of a record."""
+    marks = {EPOCH_HEADER: str(subject.epoch)}
+    if trace := record.headers.get("traceparent"):
+        marks["traceparent"] = trace
+    return marks

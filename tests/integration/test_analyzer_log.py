@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from schemas import examples
 from schemas.events import FrameMetrics, Prediction, SessionTotals, StatusChanged
 from schemas.frames import FrameHeaders
 from schemas.sessions import Consent, EndReason, SessionEnd, SessionStart
@@ -311,26 +312,96 @@ async def test_frames_sent_again_after_a_reconnect_count_once(log: LocalLog, rea
     assert (totals.frames, totals.blink_count) == (120, 4)
 
 
-async def test_bad_records_become_dead_letters_and_the_session_goes_on(log: LocalLog, reader: Reader) -> None:
-    truncated = PICTURES["open"][:4000]
+TRUNCATED = PICTURES["open"][:4000]
+FRAME = FrameHeaders("s", "frame", 2, 1_760_000_000_200, 1_760_000_000_200).encode()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "changes", "error"),
+    [
+        ("s", TRUNCATED, {}, "the JPEG ends early, after 4000 bytes"),
+        ("s", b"", {}, "the frame has 0 bytes; wanted a JPEG"),
+        ("s", PICTURES["open"].ljust((1 << 20) + 1), {}, "frames takes at most 1048576"),
+        ("s", b"noise", {"kind": "noise"}, "header kind is 'noise'; wanted one of"),
+        ("s", PICTURES["open"], {"seq": None}, "header seq is missing"),
+        ("s", PICTURES["open"], {"seq": "-1"}, "header seq is '-1'; wanted a whole number"),
+        ("s", PICTURES["open"], {"seq": "9" * 16}, "wanted a whole number up to 4294967295"),
+        ("s", PICTURES["open"], {"captured_at_ms": "soon"}, "header captured_at_ms is 'soon'"),
+        ("s", PICTURES["open"], {"schema": "frames.v2"}, "newer than frames.v1"),
+        ("s", PICTURES["open"], {"session_id": "t"}, "the key is 's', but header session_id says 't'"),
+        ("", PICTURES["open"], {}, "the record has no key"),
+        ("s", b"{", {"kind": "start"}, "the session's start cannot be read"),
+        ("s", examples.SESSION_START.encode(), {"kind": "start"}, "but the value's session_id is"),
+        ("s", b"[]", {"kind": "end"}, "the session's end cannot be read"),
+        ("s", examples.SESSION_END.encode(), {"kind": "end"}, "but the value's session_id is"),
+    ],
+)
+async def test_a_bad_record_becomes_a_dead_letter_and_the_session_goes_on(
+    log: LocalLog, reader: Reader, key: str, value: bytes, changes: dict[str, str | None], error: str
+) -> None:
+    headers = {name: text for name, text in {**FRAME, **changes}.items() if text is not None}
     async with running(build(log)):
         await begin(log)
         await send(log, "frame", 1, PICTURES["open"])
-        await send(log, "frame", 2, truncated)
-        await send(log, "frame", 3, b"")
-        await (await log.send(FRAMES, "s", b"what is this", {"kind": "noise"}))
-        await send(log, "frame", 4, PICTURES["open"])
-        await end(log, 4)
-        await reader.until(reader.totals)
-    assert sorted(reader.metrics()) == [1, 4]
-    letters = reader.on(DEAD_LETTERS)
-    assert [letter.value for letter in letters] == [truncated, b"", b"what is this"]
-    assert letters[0].headers["error"] == "the JPEG ends early, after 4000 bytes"
-    assert letters[0].headers["origin_topic"] == "frames"
-    assert "wanted one of" in letters[2].headers["error"]
+        await (await log.send(FRAMES, key, value, headers))
+        await send(log, "frame", 3, PICTURES["open"])
+        await end(log, 3)
+        await reader.until(lambda: reader.totals() and reader.on(DEAD_LETTERS))
+    assert sorted(reader.metrics()) == [1, 3]
+    [letter] = reader.on(DEAD_LETTERS)
+    assert (letter.key, letter.value) == (key, value)
+    assert error in letter.headers["error"]
+    assert letter.headers["origin_topic"] == "frames"
     totals = reader.totals()
     assert totals is not None
-    assert (totals.frames, totals.analyzed) == (4, 2)
+    assert totals.analyzed == 2
+    assert "" not in await log.snapshot(ANALYZER_STATE, partition_of("", ANALYZER_STATE.partitions))
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "error"),
+    [
+        (b"not JSON", {}, "the snapshot cannot be read"),
+        (b"{}", {}, "session_id: Field required"),
+        (b" " * ((1 << 20) + 1), {}, "analyzer-state takes at most 1048576"),
+        (b'{"session_id": "t"}', {}, "but the snapshot is of session 't'"),
+        (b'{"session_id": "s"}', {"session_id": "t"}, "but header session_id says 't'"),
+        (b'{"session_id": "s"}', {"schema": "analyzer-state.v2"}, "newer than analyzer-state.v1"),
+        (b'{"session_id": "s"}', {"epoch": "the last"}, "header epoch is 'the last'"),
+    ],
+)
+async def test_a_bad_snapshot_becomes_one_dead_letter_and_the_session_starts_anew(
+    log: LocalLog, reader: Reader, value: bytes, headers: dict[str, str], error: str
+) -> None:
+    await (await log.send(ANALYZER_STATE, "s", value, headers))
+    async with running(build(log)):
+        await reader.until(lambda: reader.on(DEAD_LETTERS))
+    await begin(log)
+    async with running(build(log)):
+        await send(log, "frame", 1, PICTURES["open"])
+        await end(log, 1)
+        await reader.until(reader.totals)
+    [letter] = reader.on(DEAD_LETTERS)
+    assert (letter.key, letter.value, letter.headers["origin_topic"]) == ("s", value, "analyzer-state")
+    assert error in letter.headers["error"]
+    totals = reader.totals()
+    assert totals is not None
+    assert totals.frames == 1
+
+
+async def test_a_bad_snapshot_of_another_producer_hides_no_good_one(log: LocalLog, reader: Reader) -> None:
+    await begin(log)
+    async with running(build(log)):
+        await stream(log, ACTS[:60])
+        await reader.until(lambda: len(reader.metrics()) == 60)
+    await (await log.send(ANALYZER_STATE, "s", b"not JSON"))
+    async with running(build(log)):
+        await stream(log, ACTS[60:], first_seq=61)
+        await end(log, 120)
+        await reader.until(reader.totals)
+    totals = reader.totals()
+    assert totals is not None
+    assert (totals.analyzed, totals.blink_count, totals.yawn_count) == (120, 4, 2)
 
 
 async def test_a_bug_in_one_session_leaves_the_others_alone(log: LocalLog, reader: Reader) -> None:

@@ -80,7 +80,7 @@ def start(**changes: object) -> Entry:
     return entry("start", 0, START.model_copy(update=changes).encode())
 
 
-END = entry("end", 999, SESSION_END.encode())
+END = entry("end", 999, SESSION_END.model_copy(update={"session_id": "s"}).encode())
 
 
 def run(
