@@ -15,6 +15,7 @@ import psutil
 from bench.frames import drawn_frames
 from bench.result import Claim
 from bench.wire import Opened, stream_all
+from services.runtime.log.connection import Connection
 from services.runtime.log.topics import ensure_topics
 from tests.support.kafka import kafka_node
 from tests.support.processes import PASSWORD, RaptProcess, free_port
@@ -28,7 +29,7 @@ STUDENTS = ("student", "student2", "student3", "student4")
 
 def run() -> list[Claim]:
     with tempfile.TemporaryDirectory() as folder, kafka_node() as kafka:
-        asyncio.run(ensure_topics(kafka.bootstrap))
+        asyncio.run(ensure_topics(Connection(kafka.bootstrap)))
         bare_ms = _bare(kafka.bootstrap)
         rapt_ms = _rapt(Path(folder) / "rapt", kafka.bootstrap)
     return [

@@ -13,6 +13,7 @@ from bench.feed import Feed, Results
 from bench.frames import drawn_frames
 from bench.result import Claim
 from schemas.topics import FRAMES, METRICS
+from services.runtime.log.connection import Connection
 from services.runtime.log.kafka import KafkaLog
 from services.runtime.log.partitions import partition_of
 from services.runtime.log.topics import ensure_topics
@@ -43,7 +44,7 @@ def run() -> list[Claim]:
 
 def _rate(count: int) -> float:
     with tempfile.TemporaryDirectory() as folder, kafka_node() as kafka:
-        asyncio.run(ensure_topics(kafka.bootstrap))
+        asyncio.run(ensure_topics(Connection(kafka.bootstrap)))
         environment = {
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
             "LOG_LEVEL": "warning",

@@ -202,13 +202,11 @@ def _routers(settings: Settings, store: SqliteStore) -> list[APIRouter]:
 
 
 def _cluster_log(settings: Settings) -> KafkaLog:
+    from services.runtime.log.connection import connection_of
     from services.runtime.log.kafka import KafkaLog
 
-    if settings.kafka_bootstrap_servers is None:
-        raise WrongSetting(
-            "KAFKA_BOOTSTRAP_SERVERS: not set; wanted host:port of a broker. `rapt up` runs everything without one"
-        )
-    return KafkaLog(settings.kafka_bootstrap_servers)
+    connection = connection_of(settings)
+    return KafkaLog(connection.bootstrap, security=connection.security, instance_id=settings.instance_id)
 
 
 def _auth(settings: Settings, secret: str) -> Auth:

@@ -424,6 +424,8 @@ async def test_a_snapshot_is_the_newest_of_each_key(place: Place) -> None:
     assert {key: record.value for key, record in found.items()} == {
         key: f"{key} 2".encode() for key in keys if key != "s-3"
     }
+    assert await log.snapshot(place.state, *range(PARTITIONS)) == found
+    assert await log.snapshot(place.state) == {}
     assert all(record.headers["version"] == "2" for record in found.values())
 
 

@@ -54,8 +54,8 @@ class _Before:
     ) -> Consumer:
         return self._log.consumer(topics, handler, group=group, max_records=max_records)
 
-    async def snapshot(self, topic: Topic, partition: int) -> Mapping[str, Record]:
-        return await self._log.snapshot(topic, partition)
+    async def snapshot(self, topic: Topic, *partitions: int) -> Mapping[str, Record]:
+        return await self._log.snapshot(topic, *partitions)
 
     async def check(self) -> None:
         await self._log.check()

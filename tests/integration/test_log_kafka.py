@@ -11,6 +11,7 @@ from aiokafka.errors import OutOfOrderSequenceNumber
 
 from schemas.topics import ANALYZER_STATE, FRAMES, Topic
 from services.runtime.log import EventLog, LogStartFailed, LogUnavailable, Position
+from services.runtime.log.connection import Connection
 from services.runtime.log.kafka import KafkaLog
 from services.runtime.log.topics import ensure_topics
 from tests.support.kafka import KafkaNode
@@ -146,12 +147,15 @@ async def test_no_broker_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_topics_are_made_once_and_drift_is_told(node: KafkaNode) -> None:
     suffix = uuid.uuid4().hex[:8]
     wanted = [replace(topic, name=f"{topic.name}-{suffix}") for topic in (FRAMES, ANALYZER_STATE)]
-    assert [report.state for report in await ensure_topics(node.bootstrap, wanted)] == ["created", "created"]
-    again = await ensure_topics(node.bootstrap, wanted)
+    assert [report.state for report in await ensure_topics(Connection(node.bootstrap), wanted)] == [
+        "created",
+        "created",
+    ]
+    again = await ensure_topics(Connection(node.bootstrap), wanted)
     assert [report.state for report in again] == ["as wanted", "as wanted"]
     assert [report.partitions for report in again] == [FRAMES.partitions, FRAMES.partitions]
     drifted = replace(wanted[0], partitions=3, retention_ms=60_000)
-    (report,) = await ensure_topics(node.bootstrap, [drifted])
+    (report,) = await ensure_topics(Connection(node.bootstrap), [drifted])
     assert report.state == "differs"
     assert "partitions: 12, wanted 3" in report.differences
     assert "retention.ms: 3600000, wanted 60000" in report.differences
@@ -172,6 +176,6 @@ async def test_an_empty_value_is_a_tombstone_where_a_topic_is_compacted(node: Ka
 
 
 async def test_two_services_may_make_the_topics_at_once(node: KafkaNode, topic: Topic) -> None:
-    reports = await asyncio.gather(*(ensure_topics(node.bootstrap, [topic]) for _ in range(3)))
+    reports = await asyncio.gather(*(ensure_topics(Connection(node.bootstrap), [topic]) for _ in range(3)))
     assert {report.name for each in reports for report in each} == {topic.name}
     assert all(report.partitions == 3 for each in reports for report in each)

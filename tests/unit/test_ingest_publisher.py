@@ -67,7 +67,7 @@ class FlakyLog(EventLog):
 
     async def check(self) -> None: ...
 
-    async def snapshot(self, topic: Topic, partition: int) -> Mapping[str, Record]:
+    async def snapshot(self, topic: Topic, *partitions: int) -> Mapping[str, Record]:
         return {}
 
 

@@ -6,15 +6,15 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import structlog
-from aiokafka import AIOKafkaConsumer
-from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
+from faststream.security import BaseSecurity
 
 from schemas.topics import TOPICS, Topic
 from services.runtime.log.budget import Budget
-from services.runtime.log.kafka_consumer import KafkaConsumer, record_of
+from services.runtime.log.connection import Connection
+from services.runtime.log.kafka_consumer import KafkaConsumer
 from services.runtime.log.kafka_producer import KafkaProducer
+from services.runtime.log.kafka_snapshot import newest_by_key
 from services.runtime.log.partitions import partition_of
 from services.runtime.log.port import (
     MAX_VALUE_BYTES,
@@ -25,14 +25,13 @@ from services.runtime.log.port import (
     Position,
     Record,
 )
-from services.runtime.log.topics import describe, ensure_topics, unreachable
+from services.runtime.log.topics import ensure_topics
 
 logger = structlog.get_logger(__name__)
 
 MAX_RECORDS_UNDER_WAY = 4096
 MAX_BYTES_UNDER_WAY = 32 << 20
 DELIVERY_TIMEOUT_S = 30.0
-SNAPSHOT_WITHIN_S = 30.0
 
 
 class KafkaLog:
@@ -48,12 +47,13 @@ class KafkaLog:
         bootstrap_servers: str,
         topics: Sequence[Topic] = TOPICS,
         *,
+        security: BaseSecurity | None = None,
         instance_id: str | None = None,
         max_records: int = MAX_RECORDS_UNDER_WAY,
         max_bytes: int = MAX_BYTES_UNDER_WAY,
         delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
     ) -> None:
-        self._bootstrap = bootstrap_servers
+        self._connection = Connection(bootstrap_servers, security)
         self._topics = topics
         self._instance_id = instance_id
         self._members = itertools.count(1)
@@ -67,18 +67,24 @@ class KafkaLog:
         quiet = logging.getLogger(f"{__name__}.faststream")
         quiet.setLevel(logging.ERROR)
         self._broker = KafkaBroker(
-            self._bootstrap, client_id="rapt", consumer_only=True, apply_types=False, logger=quiet, retry_backoff_ms=100
+            bootstrap_servers,
+            security=security,
+            client_id="rapt",
+            consumer_only=True,
+            apply_types=False,
+            logger=quiet,
+            retry_backoff_ms=100,
         )
 
     # -- life ---------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Raises `LogStartFailed` when Kafka cannot be reached or the topics cannot be made."""
-        for report in await ensure_topics(self._bootstrap, self._topics):
+        for report in await ensure_topics(self._connection, self._topics):
             self._partitions[report.name] = report.partitions
             if report.state == "differs":
                 logger.warning("topic is not as wanted", topic=report.name, differences=report.differences)
-        producer = KafkaProducer(self._bootstrap, delivery_timeout_s=self._delivery_timeout_s)
+        producer = KafkaProducer(self._connection, delivery_timeout_s=self._delivery_timeout_s)
         try:
             await producer.start()
         except LogUnavailable as error:
@@ -135,7 +141,7 @@ class KafkaLog:
         instance_id = f"{self._instance_id}-{group}-{next(self._members)}" if self._instance_id else None
         return KafkaConsumer(
             self._broker,
-            self._bootstrap,
+            self._connection.bootstrap,
             topics,
             handler,
             group=group,
@@ -143,38 +149,11 @@ class KafkaLog:
             max_records=max_records,
         )
 
-    async def snapshot(self, topic: Topic, partition: int) -> Mapping[str, Record]:
-        if not 0 <= partition < self._count(topic):
-            raise ValueError(f"the log has no partition {partition} of a topic {topic.name!r}")
-        try:
-            async with asyncio.timeout(SNAPSHOT_WITHIN_S):
-                return await self._newest_by_key(KafkaPartition(topic.name, partition))
-        except (KafkaError, TimeoutError) as error:
-            raise LogUnavailable(f"{unreachable(self._bootstrap)} ({describe(error)})") from error
-
-    async def _newest_by_key(self, source: KafkaPartition) -> dict[str, Record]:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            client_id="rapt",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=50,
-        )
-        newest: dict[str, Record] = {}
-        try:
-            await consumer.start()
-            consumer.assign([source])
-            end = (await consumer.end_offsets([source]))[source]
-            await consumer.seek_to_beginning(source)
-            while await consumer.position(source) < end:
-                for raw in (await consumer.getmany(source, timeout_ms=200)).get(source, ()):
-                    record = record_of(raw)
-                    known = newest.get(record.key)
-                    if known is None or record.epoch >= known.epoch:
-                        newest[record.key] = record
-        finally:
-            await consumer.stop()
-        return {key: record for key, record in newest.items() if record.value}
+    async def snapshot(self, topic: Topic, *partitions: int) -> Mapping[str, Record]:
+        for partition in partitions:
+            if not 0 <= partition < self._count(topic):
+                raise ValueError(f"the log has no partition {partition} of a topic {topic.name!r}")
+        return await newest_by_key(self._connection, topic, partitions) if partitions else {}
 
     # -- helpers ------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from services.runtime.log.connection import Connection
 from services.runtime.log.port import LogUnavailable, Position
 from services.runtime.log.topics import describe, unreachable
 
@@ -38,8 +39,8 @@ class _UnderWay(NamedTuple):
 class KafkaProducer:
     """At most one aiokafka producer at a time; no record stays unacknowledged longer than `delivery_timeout_s`."""
 
-    def __init__(self, bootstrap: str, *, delivery_timeout_s: float) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, connection: Connection, *, delivery_timeout_s: float) -> None:
+        self._connection = connection
         self._delivery_timeout_s = delivery_timeout_s
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
@@ -116,7 +117,7 @@ class KafkaProducer:
         except KafkaError as error:
             raise LogUnavailable(describe(error)) from error
         if not answered:
-            raise LogUnavailable(unreachable(self._bootstrap))
+            raise LogUnavailable(unreachable(self._connection.bootstrap))
 
     async def close(self) -> None:
         """Wait for what is under way (until its deadline), then disconnect."""
@@ -144,7 +145,7 @@ class KafkaProducer:
             async with asyncio.timeout(self._delivery_timeout_s):
                 while True:
                     producer = AIOKafkaProducer(
-                        bootstrap_servers=self._bootstrap,
+                        **self._connection.options,
                         client_id="rapt",
                         enable_idempotence=True,
                         linger_ms=LINGER_MS,
@@ -163,7 +164,7 @@ class KafkaProducer:
                         await producer.stop()
                         raise
         except TimeoutError:
-            raise LogUnavailable(unreachable(self._bootstrap)) from None
+            raise LogUnavailable(unreachable(self._connection.bootstrap)) from None
 
     def _look(self) -> None:
         """Give the producer up when a record is past its deadline; else look again at the next deadline."""

@@ -9,6 +9,7 @@ import asyncio
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from sqlite3 import Error as SqliteError
 from typing import Any, TypeVar
@@ -227,9 +228,12 @@ class LocalLog:
     ) -> Consumer:
         return LocalConsumer(self, topics, handler, self._group(group) if group else None, max_records)
 
-    async def snapshot(self, topic: Topic, partition: int) -> Mapping[str, Record]:
-        known = self.partition(TopicPartition(topic.name, partition))
-        return await self._in_reader(lambda file: file.newest_by_key(known.source, known.id))
+    async def snapshot(self, topic: Topic, *partitions: int) -> Mapping[str, Record]:
+        known = [self.partition(TopicPartition(topic.name, number)) for number in partitions]
+        found: dict[str, Record] = {}
+        for each in known:
+            found |= await self._in_reader(partial(LogFile.newest_by_key, source=each.source, partition_id=each.id))
+        return found
 
     def _group(self, name: str) -> Group:
         if name not in self._groups:

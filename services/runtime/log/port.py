@@ -135,8 +135,8 @@ class EventLog(Protocol):
         """A new member of `group`; not started. Without a group: every partition, only records sent after `start`,
         nothing committed, `assigned` and `revoked` are not called."""
 
-    async def snapshot(self, topic: Topic, partition: int) -> Mapping[str, Record]:
-        """The newest record of each key on one partition, up to the moment of the call: of those under the highest
+    async def snapshot(self, topic: Topic, *partitions: int) -> Mapping[str, Record]:
+        """The newest record of each key on these partitions, up to the moment of the call: of those under the highest
         `epoch` (a header) the last. For compacted topics; a key whose newest value is empty (a tombstone) is left out.
 
         Compaction knows no epochs and keeps the last record: whoever owns a key writes it again now and then."""

@@ -10,6 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 from schemas.topics import TOPICS, Topic
+from services.runtime.log.connection import Connection
 from services.runtime.log.port import MAX_VALUE_BYTES, LogStartFailed, LogUnavailable
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -50,41 +51,46 @@ def topic_settings(topic: Topic) -> dict[str, str]:
     return settings
 
 
-async def ensure_topics(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> list[TopicReport]:
+async def ensure_topics(connection: Connection, topics: Sequence[Topic] = TOPICS) -> list[TopicReport]:
     """Create what is missing and compare the rest; nothing that exists is changed.
 
     Raises `LogStartFailed` when Kafka cannot be reached or refuses.
     """
     try:
         async with asyncio.timeout(READY_WITHIN_S):
-            admin = await connect_admin(bootstrap)
+            admin = await connect_admin(connection)
     except TimeoutError:
-        raise LogStartFailed(unreachable(bootstrap)) from None
+        raise LogStartFailed(unreachable(connection.bootstrap)) from None
     try:
         created = await _create(admin, topics)
         counts = await _partition_counts(admin, topics)
         found = await _settings(admin, [topic for topic in topics if topic.name not in created])
     except (KafkaError, TimeoutError, OSError) as error:
-        raise LogStartFailed(f"Kafka at {bootstrap} did not tell its topics: {describe(error)}") from error
+        raise LogStartFailed(f"Kafka at {connection.bootstrap} did not tell its topics: {describe(error)}") from error
     finally:
         await admin.close()
     return [_report(topic, topic.name in created, counts[topic.name], found.get(topic.name, {})) for topic in topics]
 
 
-async def connect_admin(bootstrap: str) -> AIOKafkaAdminClient:
-    """An administrative connection; tries until it is there."""
+async def connect_admin(connection: Connection) -> AIOKafkaAdminClient:
+    """An administrative connection; tries until it is there. Raises `LogStartFailed` where Kafka refuses it."""
     while True:
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+        admin = AIOKafkaAdminClient(**connection.options, client_id="rapt", request_timeout_ms=REQUEST_TIMEOUT_MS)
         try:
             await admin.start()
             return admin
         except KafkaError:
             await admin.close()
+            if refusal := await connection.refusal():
+                raise LogStartFailed(refusal) from None
             await asyncio.sleep(0.25)
 
 
 def unreachable(bootstrap: str) -> str:
-    return f"Kafka at {bootstrap} cannot be reached; is it running, and is KAFKA_BOOTSTRAP_SERVERS right?"
+    return (
+        f"Kafka at {bootstrap} cannot be reached; "
+        "is it running, and are KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL right?"
+    )
 
 
 def describe(error: BaseException) -> str:
