@@ -13,7 +13,7 @@ ARGS ?=
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := .venv/bin
 
-.PHONY: help demo up test check format page kafka bench wheel clean
+.PHONY: help demo up test check format page kafka bench chaos wheel clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -46,6 +46,9 @@ kafka: .venv/ready ## Run one Kafka node on this machine (Java 17 and Maven)
 
 bench: .venv/ready ## Measure what the README claims, side by side with baselines
 	$(RUN)/rapt bench $(ARGS)
+
+chaos: .venv/ready ## Kill, stop and starve every part while students stream, and compare at the end (ARGS="--seed 2 --for 120")
+	$(RUN)/python -m tests.chaos $(ARGS)
 
 wheel: .venv/ready page ## Build the wheel, page included, into dist/
 	$(UV) build --wheel

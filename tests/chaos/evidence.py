@@ -1,0 +1,113 @@
+"""Looking into the recordings, the store and Firebase when all is over."""
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from services.assembly import _store
+from services.recorder.verify import recorded_seqs, times_in_file
+from services.runtime.settings import Settings
+from services.runtime.store import Store
+from services.runtime.store.collections import METRICS, PREDICTIONS, RECORDINGS, STATUS
+from tests.chaos.crowd import Student
+from tests.chaos.verdict import Document, Evidence
+
+LOOK_EVERY_S = 1.0
+PAGE = 5_000
+
+
+class Witness:
+    """`async with`; `settled` first, then `of` each student."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._store: Store = _store(settings)
+        self._recordings = settings.recordings_dir
+
+    async def __aenter__(self) -> "Witness":
+        await self._store.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._store.close()
+
+    async def settled(self, students: Sequence[Student], within_s: float) -> bool:
+        """Wait until every session has its recording and a document for each frame; False when the time is over."""
+        waiting = list(students)
+        try:
+            async with asyncio.timeout(within_s):
+                while waiting:
+                    waiting = [student for student in waiting if not await self._is_settled(student)]
+                    if waiting:
+                        await asyncio.sleep(LOOK_EVERY_S)
+        except TimeoutError:
+            return False
+        return True
+
+    async def of(self, student: Student) -> Evidence:
+        session_id = student.client.session_id
+        recordings = await self._all(RECORDINGS.name, session_id, "started_at_ms")
+        metrics = await self._all(METRICS.name, session_id, "captured_at_ms")
+        windows = await self._all(PREDICTIONS.name, session_id, "window")
+        in_files, shown = await asyncio.to_thread(self._read_files, recordings)
+        statuses = await self._all(STATUS.name, session_id, "seq")
+        totals = [each["totals"] for each in statuses if each["totals"] is not None]
+        return Evidence(
+            student=student.name,
+            acknowledged=student.acknowledged,
+            drawn=student.script.truth(student.taken),
+            recordings=[recording["status"] for recording in recordings],
+            in_files=in_files,
+            shown=shown,
+            documents=[_document(each) for each in metrics],
+            windows=[each["window"] for each in windows],
+            skipped=totals[-1]["skipped"] if totals else None,
+            failure=student.failure,
+        )
+
+    def _read_files(self, recordings: Sequence[dict[str, Any]]) -> tuple[list[int], int]:
+        seqs: list[int] = []
+        shown = 0
+        for recording in recordings:
+            seqs += recorded_seqs(self._recordings, recording["_id"])
+            if recording.get("filename"):
+                shown += len(times_in_file(Path(self._recordings, recording["filename"])))
+        return seqs, shown
+
+    async def _is_settled(self, student: Student) -> bool:
+        session = {"session_id": student.client.session_id}
+        recordings = await self._store.find(RECORDINGS.name, session)
+        if not recordings or any(each["status"] == "recording" for each in recordings):
+            return False
+        totals = student.client.tally.totals
+        wanted = len(student.client.tally.acked) - (totals.skipped if totals else 0)
+        return await self._store.count(METRICS.name, session) >= wanted
+
+    async def _all(self, collection: str, session_id: str, order: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            page = await self._store.find(
+                collection, {"session_id": session_id}, sort=[(order, 1)], limit=PAGE, skip=len(found)
+            )
+            found += page
+            if len(page) < PAGE:
+                return found
+
+
+def _document(metrics: Mapping[str, Any]) -> Document:
+    return Document(
+        metrics["seq"],
+        metrics["captured_at_ms"],
+        not metrics["insufficient_signal"],
+        metrics["blink_count"],
+        metrics["yawn_count"],
+    )
+
+
+def firebase_tree(url: str) -> dict[str, Any]:
+    """All that Firebase's stand-in holds."""
+    with urllib.request.urlopen(f"{url}/.control/dump", timeout=10) as answer:  # noqa: S310
+        tree: dict[str, Any] = json.load(answer) or {}
+        return tree
