@@ -162,9 +162,10 @@ def history(settings: Settings) -> History:
     """All that the log holds, to be read beside whatever runs."""
     if settings.embedded:
         return LocalHistory(settings.rapt_data / "log.sqlite")
+    from services.runtime.log.connection import connection_of
     from services.runtime.log.kafka_history import KafkaHistory
 
-    return KafkaHistory({"bootstrap_servers": settings.kafka_bootstrap_servers})
+    return KafkaHistory(connection_of(settings).options)
 
 
 async def retry_dead_letters(settings: Settings, letters: Sequence[LetterId], wanted: Wanted) -> Retried:
