@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,6 +144,11 @@ class ContainerServer:
 def in_containers() -> bool:
     """Whether the servers for tests are to come from Docker."""
     return os.environ.get("RAPT_TEST_BACKENDS", "local") == "containers"
+
+
+def new_database() -> str:
+    """A name that no other test has."""
+    return f"test_{uuid.uuid4().hex}"
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from services.runtime.store import collections
 from services.runtime.store.collections import Collection
+from services.runtime.store.documents import check_settable, key_and_json
 from services.runtime.store.port import Conflict, Document, Filter, StoreUnavailable
 from services.runtime.store.sqlite_errors import plain_words
 from services.runtime.store.sqlite_file import make_file, make_tables, open_connection
@@ -57,7 +58,7 @@ class SqliteStore:
 
     async def insert(self, collection: str, document: Document) -> None:
         sql = f"INSERT INTO {self._table(collection)} VALUES (?, ?)"  # noqa: S608
-        await self._write(_change(sql, [_row(document)]))
+        await self._write(_change(sql, [key_and_json(document)]))
 
     async def upsert_many(
         self, collection: str, documents: Sequence[Document], *, newest_by: str | None = None
@@ -68,23 +69,21 @@ class SqliteStore:
             f"ON CONFLICT (_id) DO UPDATE SET doc = excluded.doc{newer(table, newest_by)}"
         )
         if documents:
-            await self._write(lambda db: _change(sql, [_row(document) for document in documents])(db))
+            await self._write(lambda db: _change(sql, [key_and_json(document) for document in documents])(db))
 
     async def update(
         self, collection: str, key: str, changes: Mapping[str, Any], where: Filter | None = None
     ) -> Document | None:
         table = self._table(collection)
         sql, values = condition(where)
-        wrong = next((name for name in changes if name == "_id" or "." in name or name.startswith("$")), None)
-        if wrong is not None:
-            raise ValueError(f"cannot set {wrong!r}; wanted top-level fields other than _id")
+        check_settable(changes)
 
         def change(db: sqlite3.Connection) -> Document | None:
             row = db.execute(f"SELECT doc FROM {table} WHERE _id = ? AND {sql}", [key, *values]).fetchone()  # noqa: S608
             if row is None:
                 return None
             document: Document = {**json.loads(row[0]), **changes}
-            text = _row(document)[1]
+            text = key_and_json(document)[1]
             db.execute(f"UPDATE {table} SET doc = ? WHERE _id = ?", (text, key))  # noqa: S608
             return _load(text)
 
@@ -179,17 +178,6 @@ def _change(sql: str, rows: Sequence[Sequence[Any]]) -> Job[int]:
     The cursor stays in its thread: one that dies in another resets a statement that its connection is using again.
     """
     return lambda db: db.executemany(sql, rows).rowcount
-
-
-def _row(document: Document) -> tuple[str, str]:
-    """`_id` and JSON; raises `ValueError` naming what JSON cannot hold."""
-    key = document.get("_id")
-    if not isinstance(key, str) or not key:
-        raise ValueError(f"a document's _id is {key!r}; wanted text")
-    try:
-        return key, json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"document {key!r} cannot be stored: {error}") from None
 
 
 def _load(text: str) -> Document:
