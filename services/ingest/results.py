@@ -13,6 +13,7 @@ from services.ingest import messages
 from services.ingest.live import LiveView
 from services.ingest.streams import Streams
 from services.runtime.deadletters import Malformed
+from services.runtime.epochs import NewestEpochs, epoch_of
 from services.runtime.log import Record, TopicPartition
 from services.runtime.metrics import Metrics
 from services.runtime.records import MAX_MS, MAX_SEQ, checked, decoded, number_header
@@ -44,6 +45,8 @@ class Results:
         self._capture_shown = metrics.stage_seconds.labels("capture_shown")
         self._analyzed_shown = metrics.stage_seconds.labels("analyzed_shown")
         self._passed_over = metrics.results_passed_over
+        # An owner that slept while its partitions went to another one still says a little when it wakes.
+        self._epochs = NewestEpochs()
         self._routes: dict[str, Callable[[Record], None]] = {
             topics.METRICS.name: self._metrics,
             topics.STATUS.name: self._status,
@@ -61,7 +64,10 @@ class Results:
     async def handle(self, records: Sequence[Record]) -> None:
         for record in records:
             try:
-                checked(record)
+                topic = checked(record)
+                if not self._epochs.counts((topic.owner, record.key), epoch_of(record)):
+                    self._passed_over.labels(record.topic).inc()
+                    continue
                 self._routes[record.topic](record)
             except Exception as error:
                 # Whoever processes the record has it as a dead letter; here it is only not shown. A mistake of ours

@@ -4,6 +4,8 @@ An owner that slept while its partitions went to another one may still write for
 lower, and readers pass over what it says once they have heard the next owner.
 """
 
+from collections.abc import Hashable
+
 from services.runtime.deadletters import Malformed
 from services.runtime.log import Record
 
@@ -19,3 +21,21 @@ def epoch_of(record: Record) -> int:
             f"header {EPOCH_HEADER} is {text[:40]!r}; wanted a whole number of {MOST_DIGITS} digits at most"
         )
     return int(text)
+
+
+class NewestEpochs:
+    """The highest epoch heard of each of many; of more than `most`, those not heard of for longest are forgotten."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._epochs: dict[Hashable, int] = {}  # in the order of the last word
+
+    def counts(self, whose: Hashable, epoch: int) -> bool:
+        """Whether a word under this epoch counts: False once a higher one was heard. 0 is none, and counts."""
+        if epoch == 0:
+            return True
+        newest = self._epochs.pop(whose, 0)
+        self._epochs[whose] = max(newest, epoch)
+        if len(self._epochs) > self._most:
+            del self._epochs[next(iter(self._epochs))]
+        return epoch >= newest

@@ -188,3 +188,14 @@ async def test_an_unknown_socket_is_refused(running: Edge) -> None:
 
     with pytest.raises(InvalidStatus):
         await asyncio.wait_for(running.client("/api/no/such/socket"), 10)
+
+
+async def test_what_an_owner_says_that_overslept_is_not_shown(running: Edge) -> None:
+    client = await running.started(await running.session(record=True))
+    await until(lambda: len(client.of("recording")) == 1)
+    begun = examples.RECORDING.model_copy(update={"session_id": "s-1", "kind": "started"})
+    for seq, epoch in ((1, "7"), (2, "8"), (3, "7"), (4, "8")):
+        await tell(running, METRICS, "s-1", metrics("s-1", seq).encode(), epoch=epoch)
+    await tell(running, RECORDINGS, "s-1", begun.encode(), epoch="2")  # the recorder's epochs are its own
+    await until(lambda: len(client.of("metrics")) == 3 and len(client.of("recording")) == 2)
+    assert [each["data"]["seq"] for each in client.of("metrics")] == [1, 2, 4]
