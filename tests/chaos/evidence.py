@@ -9,6 +9,7 @@ from typing import Any
 
 from services.assembly import _store
 from services.recorder.verify import recorded_seqs, times_in_file
+from services.runtime.metrics import Metrics
 from services.runtime.settings import Settings
 from services.runtime.store import Store
 from services.runtime.store.collections import METRICS, PREDICTIONS, RECORDINGS, STATUS
@@ -23,7 +24,7 @@ class Witness:
     """`async with`; `settled` first, then `of` each student."""
 
     def __init__(self, settings: Settings) -> None:
-        self._store: Store = _store(settings)
+        self._store: Store = _store(settings, Metrics())
         self._recordings = settings.recordings_dir
 
     async def __aenter__(self) -> "Witness":
