@@ -23,6 +23,7 @@ from services.runtime.settings import Settings
 GROUP = "recorder"
 THREADS = min(4, os.cpu_count() or 1)  # each keeps some memory of every encoder that it ever ran
 MEASURE_LAG_EVERY_S = 5.0
+PLAYABLE_SHARE = 0.5  # of the time to stop: the other half is for what must be done, to flush and to commit
 
 
 def build_app(
@@ -39,7 +40,7 @@ def build_app(
     archive = Archive(
         settings.recordings_dir, codec, _size(settings.recording_default_resolution), encoder, disk or Disk()
     )
-    return Recorder(archive, log, metrics, clock_ms)
+    return Recorder(archive, log, metrics, clock_ms, playable_within_s=settings.graceful_timeout_s * PLAYABLE_SHARE)
 
 
 class Recorder:
@@ -47,7 +48,15 @@ class Recorder:
 
     name = "recorder"
 
-    def __init__(self, archive: Archive, log: EventLog, metrics: Metrics, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        log: EventLog,
+        metrics: Metrics,
+        clock_ms: Callable[[], int],
+        *,
+        playable_within_s: float,
+    ) -> None:
         self._archive = archive
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="recorder")
@@ -60,7 +69,9 @@ class Recorder:
             now_ms=clock_ms,
         )
         self._handler = FramesHandler(
-            lambda session_id: Session(session_id, self._tools), metrics.sessions.labels(self.name).set
+            lambda session_id, epoch: Session(session_id, epoch, self._tools),
+            metrics.sessions.labels(self.name).set,
+            playable_within_s=playable_within_s,
         )
         self._consumer = log.consumer([FRAMES], self._handler, group=GROUP)
         self._lag: asyncio.Task[None] | None = None

@@ -1,10 +1,11 @@
 """All recordings under one folder: begun, gone on with, ended. Every call blocks on the disk; `OSError` passes.
 
-Those that write raise `TakenOver` once another replica has resumed the recording.
+Those that write raise `TakenOver` once another replica has opened the recording.
 """
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import av
@@ -16,10 +17,10 @@ from services.recorder.encoder import Codec, Encoder
 from services.recorder.events import Kind, event_of, reason_of
 from services.recorder.finish import write_playable
 from services.recorder.finished import Finished
-from services.recorder.journal import Journal
-from services.recorder.manifest import Failure
+from services.recorder.journal import Journal, delete, read_manifest
+from services.recorder.manifest import Failure, Header, Manifest, ManifestBroken
 from services.recorder.metadata import Metadata, ranges
-from services.recorder.naming import metadata_path, recording_id_of
+from services.recorder.naming import claim_path, filename_of, metadata_path, recording_id_of
 from services.recorder.writer import Writer
 
 MakeEncoder = Callable[[Codec, tuple[int, int] | None], Encoder]
@@ -42,21 +43,33 @@ class Archive:
         for folder in (self._dir, self._dir / "open", self._dir / "metadata"):
             self._disk.make_folder(folder)
 
-    def begin(self, start: SessionStart) -> Writer:
-        """Begin a session's recording."""
-        return self._writer(Journal.create(self._dir, start, self._codec, self._disk))
+    def open(self, session_id: str, epoch: int, start: SessionStart | None = None) -> Writer | Metadata | None:
+        """Go on with what was begun, here or on another replica; with `start`, begin it where nothing is under way.
 
-    def resume(self, session_id: str) -> Writer | None:
-        """Go on with what was begun, here or on another replica; None where nothing is under way.
-
-        Raises `ManifestBroken`.
+        The metadata of a recording that has ended; None where there is none. `epoch` is that of the assignment of the
+        session's partition. Raises `ManifestBroken`, and `TakenOver` for an epoch that is over.
         """
-        journal = Journal.resume(self._dir, recording_id_of(session_id), self._disk)
-        return None if journal is None else self._writer(journal)
+        recording_id = recording_id_of(session_id)
+        if (metadata := read_metadata(self._dir, recording_id)) is not None:
+            return metadata
+        begin = None if start is None else partial(self._header, recording_id, start)
+        journal = Journal.open(self._dir, recording_id, epoch, self._disk, begin)
+        if journal is None:
+            return None
+        if (metadata := read_metadata(self._dir, recording_id)) is not None:
+            with contextlib.suppress(OSError):  # it ended since the first look; two may be deleting what is left of it
+                delete(self._dir, recording_id, self._disk)
+            return metadata
+        manifest = journal.manifest
+        size = (manifest.segments[0].width, manifest.segments[0].height) if manifest.segments else self._size
+        return Writer(journal, self._encoder(manifest.header.codec, size))
 
-    def metadata(self, session_id: str) -> Metadata | None:
-        """Of a session's recording that has ended."""
-        return read_metadata(self._dir, recording_id_of(session_id))
+    def readable(self, session_id: str) -> Manifest | None:
+        """What of a recording under way can be read, by whoever does not own it."""
+        try:
+            return read_manifest(self._dir, recording_id_of(session_id))
+        except (OSError, ManifestBroken):
+            return None
 
     def fail(self, writer: Writer, at_ms: int, error: str) -> RecordingEvent:
         """Note that nothing more will be written. What is safe stays so."""
@@ -97,19 +110,28 @@ class Archive:
             self._write_metadata(journal, event)
         return event
 
-    def forget(self, session_id: str) -> None:
-        """The end's event is in the log: drop the segments, unless they are all there is of the recording."""
-        recording_id = recording_id_of(session_id)
-        journal = Journal.read(self._dir, recording_id, self._disk)
-        if journal is None:
-            return
-        if journal.manifest.header.session.dev_mode or metadata_path(self._dir, recording_id).exists():
-            journal.delete()
+    def forget(self, session_id: str, writer: Writer | None = None) -> None:
+        """The end's event is in the log: drop the segments, unless they are all there is of the recording.
 
-    def _writer(self, journal: Journal) -> Writer:
-        manifest = journal.manifest
-        size = (manifest.segments[0].width, manifest.segments[0].height) if manifest.segments else self._size
-        return Writer(journal, self._encoder(manifest.header.codec, size))
+        `writer` is its owner's; None where the recording was over already, or where there was none.
+        """
+        recording_id = recording_id_of(session_id)
+        over = metadata_path(self._dir, recording_id).exists()
+        if writer is not None and writer.journal.manifest.header.session.dev_mode:
+            writer.journal.check_owner()
+            over = True
+        if over or read_manifest(self._dir, recording_id) is None:
+            delete(self._dir, recording_id, self._disk)
+
+    def _header(self, recording_id: str, start: SessionStart) -> Header:
+        # Two sessions of one student may start in the same millisecond. A file of that name is looked for after the
+        # claim: whoever made it gave up its own claim only then.
+        filename = filename_of(start)
+        claimed = self._disk.claim(claim_path(self._dir, filename), recording_id)
+        taken = not claimed or (self._dir / filename).exists()
+        return Header(
+            recording_id=recording_id, filename=filename_of(start, taken=taken), codec=self._codec, session=start
+        )
 
     def _write_metadata(self, journal: Journal, event: RecordingEvent) -> None:
         manifest = journal.manifest
@@ -121,8 +143,7 @@ class Archive:
         )
         temporary = journal.temporary("metadata")
         self._disk.write(temporary, metadata.encode())
-        journal.check_owner()
-        self._disk.publish(temporary, metadata_path(self._dir, event.recording_id))
+        journal.publish(temporary, metadata_path(self._dir, event.recording_id))
 
 
 def read_metadata(recordings_dir: Path, recording_id: str) -> Metadata | None:

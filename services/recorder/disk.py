@@ -1,13 +1,12 @@
 """Writing that lasts: what these return from survives a power cut. Each raises `OSError` when the disk refuses."""
 
-import fcntl
 import os
 import shutil
 from pathlib import Path
 
 
 class TakenOver(Exception):
-    """Somebody else wrote to a file: the recording has another owner. This one, evicted while it slept, lets go."""
+    """The recording has another owner. This one, evicted while it slept, lets go."""
 
 
 class Disk:
@@ -25,48 +24,53 @@ class Disk:
             os.fsync(file.fileno())
         self.sync_folder(path.parent)
 
-    def append(self, path: Path, content: bytes, valid_bytes: int) -> int:
-        """Put a line after the first `valid_bytes`, dropping half a line that a crash left there; returns the end.
-
-        Raises `TakenOver` where those bytes do not end the file.
-        """
-        if valid_bytes == 0:
-            path.touch()
-        self.check_end(path, valid_bytes)
-        with path.open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            self.check_end(path, valid_bytes)
-            file.truncate(valid_bytes)
-            file.seek(valid_bytes)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if valid_bytes == 0:
-            self.sync_folder(path.parent)
-        return valid_bytes + len(content)
-
-    def check_end(self, path: Path, valid_bytes: int) -> None:
-        """Raises `TakenOver` where a file of lines has another end than its writer left it."""
+    def create(self, path: Path, content: bytes) -> bool:
+        """Make a file of a new name; False where the name is taken. What a crash cuts short stays there, cut short."""
         try:
-            with path.open("rb") as file:
-                size_bytes = file.seek(0, os.SEEK_END)
+            with path.open("xb") as file:
+                try:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:
+                    path.unlink(missing_ok=True)
+                    raise
+        except FileExistsError:
+            return False
+        self.sync_folder(path.parent)
+        return True
+
+    def append(self, path: Path, content: bytes, valid_bytes: int) -> int:
+        """Put a line after the first `valid_bytes`, dropping what a failed append left there; returns the end.
+
+        Raises `TakenOver` where the file is gone.
+        """
+        try:
+            with path.open("r+b") as file:
+                file.truncate(valid_bytes)
                 file.seek(valid_bytes)
-                if size_bytes >= valid_bytes and b"\n" not in file.read():
-                    return
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
         except FileNotFoundError:
-            pass
-        raise TakenOver("another recorder goes on with this recording")
+            raise TakenOver("another recorder goes on with it") from None
+        return valid_bytes + len(content)
 
     def claim(self, path: Path, owner: str) -> bool:
         """Whether a name is the owner's: nobody else's, on whichever replica, from now until the file is removed."""
-        try:
-            with path.open("x") as file:
-                file.write(owner)
-                file.flush()
-                os.fsync(file.fileno())
-        except FileExistsError:
-            return path.read_text() == owner
-        return True
+        mine = f"{owner}\n"
+        if self.create(path, mine.encode()):
+            return True
+        found = path.read_text()
+        if found != mine and mine.startswith(found):  # a crash cut it short
+            self.write(path, mine.encode())
+            found = mine
+        return found == mine
+
+    def unclaim(self, path: Path, owner: str) -> None:
+        """Give a name back; nothing where it is another's."""
+        if path.exists() and path.read_text().rstrip("\n") == owner:
+            self.remove(path)
 
     def publish(self, temporary: Path, final: Path) -> None:
         """Sync a finished file and move it to its place in one step; both lie on one file system."""

@@ -41,9 +41,8 @@ def write_playable(journal: Journal, recordings_dir: Path, disk: Disk) -> Finish
     thumbnail = journal.temporary("thumbnail")
     middle = manifest.segments[len(manifest.segments) // 2]
     disk.write(thumbnail, _thumbnail(journal.folder / middle.filename))
-    journal.check_owner()
-    disk.publish(thumbnail, recordings_dir / thumbnail_of(filename))
-    disk.publish(temporary, recordings_dir / filename)
+    journal.publish(thumbnail, recordings_dir / thumbnail_of(filename))
+    journal.publish(temporary, recordings_dir / filename)
     frames = manifest.frames
     return Finished(
         filename=filename,

@@ -2,12 +2,13 @@
 
 The first line is the header, then one line per segment, perhaps a failure. A line is appended after its segment's
 file is synced, and only then are the segment's frames finished in the log. So a crash leaves at most a torn last line
-and a segment file without a line; both are dropped on resume, and their frames come again from the log.
+and a segment file without a line; neither counts, and their frames come again from the log.
 
-Whoever resumes says so in a line of its own. An owner before that only slept sees that the file has grown, and lets go.
+Every owner of a recording writes a manifest of its own, which begins with all that the one before had written, and
+deletes that one. So an owner that only slept writes to a file that is gone (`services.recorder.journal`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -20,24 +21,36 @@ PtsMs = Annotated[int, Field(ge=0)]
 
 
 class ManifestBroken(Exception):
-    """The manifest cannot be read; the text says where."""
+    """Not even the manifest's header can be read; the text says why."""
 
 
 class Header(Contract):
-    """Who is recorded, and into what. `codec` stays for all segments, whatever the settings become."""
+    """Who is recorded, and into what. `codec` stays for all segments, whatever the settings become.
+
+    `term` numbers the owners of the recording, `epoch` is that of the owner's assignment: it never falls from one to
+    the next. `carried`: how many of the lines that follow were taken from the owner before; with fewer, the manifest
+    was not begun whole and does not count. All three are 0 in manifests of before there were terms.
+    """
 
     kind: Literal["recording"] = "recording"
     recording_id: Identifier
     filename: str
     codec: Literal["h264", "mp4v"]
     session: SessionStart
+    term: int = Field(default=0, ge=0)
+    epoch: int = Field(default=0, ge=0)
+    carried: int = Field(default=0, ge=0)
 
 
 class Segment(Contract):
-    """One segment's file and its frames, each as (seq, pts_ms): pts counts from the recording's first frame."""
+    """One segment's file and its frames, each as (seq, pts_ms): pts counts from the recording's first frame.
+
+    `term` is that of the owner who wrote it; no two owners write files of one name.
+    """
 
     kind: Literal["segment"] = "segment"
     number: int = Field(ge=0)
+    term: int = Field(default=0, ge=0)
     size_bytes: int = Field(ge=0)
     width: int
     height: int
@@ -47,7 +60,7 @@ class Segment(Contract):
 
     @property
     def filename(self) -> str:
-        return segment_filename(self.number)
+        return f"{self.number:06d}-{self.term}.mp4" if self.term else f"{self.number:06d}.mp4"
 
     @property
     def last_moment(self) -> Moment:
@@ -55,10 +68,9 @@ class Segment(Contract):
 
 
 class Resumed(Contract):
-    """Another owner from here on. It takes a number, so that the one before, if it wakes, overwrites no segment."""
+    """What the next owner said of itself before there were terms; of no meaning now."""
 
     kind: Literal["resumed"] = "resumed"
-    number: int = Field(ge=0)
 
 
 class Failure(Contract):
@@ -75,13 +87,11 @@ _LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`valid_bytes`: how much of the file counts; what follows is torn and is cut off before anything is appended."""
+    """What one owner knew to be safe."""
 
     header: Header
     segments: tuple[Segment, ...] = ()
     failure: Failure | None = None
-    resumed: Resumed | None = None
-    valid_bytes: int = field(default=0, compare=False)
 
     @property
     def frames(self) -> list[tuple[int, int]]:
@@ -90,12 +100,17 @@ class Manifest:
 
     @property
     def next_number(self) -> int:
-        numbers = [line.number for line in (*self.segments[-1:], self.resumed) if line is not None]
-        return max(numbers, default=-1) + 1
+        return self.segments[-1].number + 1 if self.segments else 0
 
+    def taken_over(self, term: int, epoch: int) -> "Manifest":
+        """The same recording under its next owner."""
+        carried = len(self.segments) + (self.failure is not None)
+        return replace(self, header=self.header.model_copy(update={"term": term, "epoch": epoch, "carried": carried}))
 
-def segment_filename(number: int) -> str:
-    return f"{number:06d}.mp4"
+    def encode(self) -> bytes:
+        """A manifest to begin with."""
+        lines: list[Line] = [self.header, *self.segments]
+        return b"".join(map(encode_line, [*lines, self.failure] if self.failure else lines))
 
 
 def encode_line(line: Line) -> bytes:
@@ -103,23 +118,36 @@ def encode_line(line: Line) -> bytes:
 
 
 def parse(content: bytes) -> Manifest | None:
-    """Read a manifest; None where not even its header was written whole.
+    """Read a manifest; None where it was not begun whole.
 
-    Raises `ManifestBroken` when a whole line is not one of ours, which no crash can cause.
+    A whole line that cannot be read, which no crash can cause, is a failure: what stands before it counts, and nothing
+    follows. Raises `ManifestBroken` where it is the header.
     """
-    valid_bytes = content.rfind(b"\n") + 1
-    lines: list[Line] = []
-    for number, text in enumerate(content[:valid_bytes].splitlines(), start=1):
-        try:
-            lines.append(_LINE.validate_json(text, strict=False))
-        except ValidationError as error:
-            raise ManifestBroken(f"line {number}: {error.errors(include_url=False)[0]['msg']}") from None
+    lines = content[: content.rfind(b"\n") + 1].splitlines()
     if not lines:
         return None
-    header, *rest = lines
+    try:
+        header = _LINE.validate_json(lines[0], strict=False, extra="ignore")
+    except ValidationError as error:
+        raise ManifestBroken(_unreadable(1, error)) from None
     if not isinstance(header, Header):
-        raise ManifestBroken("line 1: wanted the recording's header")
-    segments = tuple(line for line in rest if isinstance(line, Segment))
-    failure = next((line for line in rest if isinstance(line, Failure)), None)
-    resumed = next((line for line in reversed(rest) if isinstance(line, Resumed)), None)
-    return Manifest(header, segments, failure, resumed, valid_bytes)
+        raise ManifestBroken("line 1 of the manifest is not the recording's header")
+    if len(lines) - 1 < header.carried:
+        return None
+    segments: list[Segment] = []
+    failure: Failure | None = None
+    for number, text in enumerate(lines[1:], start=2):
+        try:
+            line = _LINE.validate_json(text, strict=False, extra="ignore")
+        except ValidationError as error:
+            failure = failure or Failure(at_ms=0, error=_unreadable(number, error))
+            break
+        if isinstance(line, Segment):
+            segments.append(line)
+        elif isinstance(line, Failure):
+            failure = failure or line
+    return Manifest(header, tuple(segments), failure)
+
+
+def _unreadable(number: int, error: ValidationError) -> str:
+    return f"line {number} of the manifest cannot be read: {error.errors(include_url=False)[0]['msg']}"

@@ -8,7 +8,9 @@ import structlog
 
 from schemas.events import RecordingEvent
 from schemas.topics import RECORDINGS
+from services.runtime.backoff import backoff_s
 from services.runtime.deadletters import DeadLetters
+from services.runtime.epochs import EPOCH_HEADER
 from services.runtime.log import EventLog, LogUnavailable, Record
 
 logger = structlog.get_logger(__name__)
@@ -23,9 +25,12 @@ class Publisher:
         self._log = log
         self._dead_letters = dead_letters
 
-    async def event(self, event: RecordingEvent) -> None:
+    async def event(self, event: RecordingEvent, epoch: int) -> None:
+        """`epoch`: that of the assignment of the session's partition."""
+
         async def send() -> None:
-            await (await self._log.send(RECORDINGS, event.session_id, event.encode()))
+            headers = {EPOCH_HEADER: str(epoch)}
+            await (await self._log.send(RECORDINGS, event.session_id, event.encode(), headers))
 
         await _until_taken(send)
         logger.info(
@@ -42,11 +47,12 @@ class Publisher:
 
 
 async def _until_taken(send: Callable[[], Awaitable[None]]) -> None:
-    wait_s = _FIRST_WAIT_S
+    attempt = 0
     while True:
         try:
             return await send()
         except LogUnavailable as error:
             logger.warning("the log does not take records, trying again", error=str(error))
-        await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311
-        wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+        wait_s = backoff_s(attempt, random.random(), first_s=_FIRST_WAIT_S, longest_s=_LONGEST_WAIT_S)  # noqa: S311
+        await asyncio.sleep(wait_s)
+        attempt += 1

@@ -9,17 +9,18 @@ from itertools import groupby
 from typing import ParamSpec, TypeVar
 
 import structlog
-from pydantic import ValidationError
 
-from schemas.base import wrong_fields
-from schemas.frames import BadFrame, FrameHeaders
-from schemas.sessions import SessionEnd, SessionStart
+from schemas.events import RecordingEvent
+from schemas.frames import FrameHeaders
+from schemas.sessions import SessionStart
 from services.recorder.archive import Archive
 from services.recorder.disk import TakenOver
 from services.recorder.events import event_of, never_begun, reason_of
 from services.recorder.frame import Frame
+from services.recorder.manifest import ManifestBroken
 from services.recorder.metadata import Metadata
 from services.recorder.naming import wanted
+from services.recorder.parse import parse_end, parse_headers, parse_start
 from services.recorder.picture import Undecodable
 from services.recorder.publisher import Publisher
 from services.recorder.writer import Writer
@@ -58,19 +59,27 @@ class Tools:
 
 
 class Session:
-    """One session on one recorder. Its calls do not overlap: `services.recorder.lane` sees to that.
+    """One session on one recorder, under one epoch of its partition's assignment. Its calls do not overlap:
+    `services.recorder.lane` sees to that.
 
     A record is finished when nothing of it can get lost: a frame when its segment is synced, a start when the manifest
     is, an end when the final event is in the log.
     """
 
-    def __init__(self, session_id: str, tools: Tools) -> None:
+    def __init__(self, session_id: str, epoch: int, tools: Tools) -> None:
         self.session_id = session_id
+        self._epoch = epoch
         self._tools = tools
         self._state = State.UNKNOWN
         self._writer: Writer | None = None
         self._metadata: Metadata | None = None
+        self._not_opened: str | None = None  # why, when that was tried
+        self._told = True  # that it was not opened: nobody can be told of a recording of which nothing is known
         self._unsafe: list[Record] = []
+
+    @property
+    def _taken_over(self) -> bool:
+        return self._state is State.TAKEN_OVER
 
     @property
     def oldest_unsafe(self) -> Record | None:
@@ -79,21 +88,24 @@ class Session:
 
     async def take(self, records: Sequence[Record]) -> None:
         """Do what these records ask for, in their order."""
-        for kind, group in groupby(records, key=lambda record: record.headers.get("kind")):
+        readable: list[_Parsed] = []
+        for record in records:
+            try:
+                readable.append((parse_headers(record), record))
+            except Malformed as error:
+                await self._reject(record, error)
+        for kind, group in groupby(readable, key=lambda each: each[0].kind):
             batch = list(group)
-            if self._state is State.TAKEN_OVER:
+            if self._taken_over:
                 return
             try:
-                if kind == "start":
-                    for record in batch:
-                        await self._start(record)
-                elif kind == "end":
-                    for record in batch:
-                        await self._end(record)
-                else:
+                if kind == "frame":
                     await self._frames(batch)
+                else:
+                    for _, record in batch:
+                        await (self._start(record) if kind == "start" else self._end(record))
             except Exception as error:  # a bug ends this recording, not the recorder
-                await self._fail(error, batch)
+                await self._fail(error, [record for _, record in batch])
 
     async def flush(self) -> None:
         """Close the segment and finish its records."""
@@ -118,53 +130,56 @@ class Session:
 
     async def _start(self, record: Record) -> None:
         try:
-            start = SessionStart.decode(record.value)
-        except ValidationError as error:
-            return await self._reject(record, Malformed(f"start: {wrong_fields(error)}"))
+            start = parse_start(record)
+        except Malformed as error:
+            return await self._reject(record, error)
         if not wanted(start):
             if self._state is State.UNKNOWN:
                 self._state = State.IGNORED
-        elif self._state in {State.UNKNOWN, State.IGNORED}:
+        elif self._writer is None and self._state is not State.ENDED:
             await self._open(start)
         self._tools.finish(record)
         return None
 
-    async def _open(self, start: SessionStart) -> None:
-        """Go on with this session's recording, or begin it."""
-        publisher, now_ms = self._tools.publisher, self._tools.now_ms
-        await self._look_up()
-        if self._writer is None and self._metadata is None:
-            try:
-                self._writer = await self._in_thread(self._tools.archive.begin, start)
-            except OSError as error:
-                self._state = State.FAILED
-                return await publisher.event(never_begun(start, now_ms(), _cannot(error)))
-            self._state = State.RECORDING
-        if self._writer is not None and self._writer.journal.manifest.failure is None:
-            await publisher.event(event_of("started", self._writer.journal.manifest, now_ms()))
-        return None
-
-    async def _look_up(self) -> None:
-        """Ask the disk what this session's recording is: under way, over, or none."""
-        archive = self._tools.archive
-        self._metadata = await self._in_thread(archive.metadata, self.session_id)
-        if self._metadata is not None:
-            self._state = State.ENDED
+    async def _open(self, start: SessionStart | None = None) -> None:
+        """Go on with this session's recording or, with its start, begin it; or learn that it is over or that there is
+        none. What cannot be opened has failed."""
+        archive, now_ms = self._tools.archive, self._tools.now_ms
+        try:
+            found = await self._in_thread(archive.open, self.session_id, self._epoch, start)
+        except (OSError, ManifestBroken) as error:
+            logger.error("recording not opened", session_id=self.session_id, error=reason_of(error))
+            self._state, self._not_opened = State.FAILED, _cannot(error)
+            manifest = await self._in_thread(archive.readable, self.session_id)
+            if manifest is not None:
+                await self._tell(event_of("failed", manifest, now_ms(), error=self._not_opened))
+            elif start is not None:
+                await self._tell(never_begun(start, now_ms(), self._not_opened))
+            self._told = manifest is not None or start is not None
             return
-        self._writer = await self._in_thread(archive.resume, self.session_id)
-        if self._writer is None:
+        if found is None:
             self._state = State.IGNORED
+        elif isinstance(found, Metadata):
+            self._state, self._metadata = State.ENDED, found
         else:
-            self._state = State.FAILED if self._writer.journal.manifest.failure else State.RECORDING
+            self._state, self._writer = State.RECORDING, found
+            if self._not_opened is not None:
+                await self._in_thread(archive.fail, found, now_ms(), self._not_opened)
+            manifest = found.journal.manifest
+            if manifest.failure is not None:
+                self._state = State.FAILED
+                await self._tell(event_of("failed", manifest, now_ms(), error=manifest.failure.error))
+            elif start is not None:
+                await self._tell(event_of("started", manifest, now_ms()))
 
-    async def _frames(self, records: list[Record]) -> None:
+    async def _frames(self, batch: "list[_Parsed]") -> None:
         if self._state is State.UNKNOWN:
-            await self._look_up()
+            await self._open()
         if self._state is not State.RECORDING or self._writer is None:
-            for record in records:
+            for _, record in batch:
                 self._tools.finish(record)
             return
-        work = await self._in_thread(_encode, self._writer, records, self._unsafe)
+        work = await self._in_thread(_encode, self._writer, batch, self._unsafe)
         self._unsafe = work.unsafe
         self._finished(work.safe)
         for record, error in work.rejected:
@@ -174,37 +189,37 @@ class Session:
 
     async def _end(self, record: Record) -> None:
         try:
-            end = SessionEnd.decode(record.value)
-        except ValidationError as error:
-            return await self._reject(record, Malformed(f"end: {wrong_fields(error)}"))
-        if self._state is State.UNKNOWN:
-            await self._look_up()
+            end = parse_end(record)
+        except Malformed as error:
+            return await self._reject(record, error)
+        if self._writer is None and self._state in {State.UNKNOWN, State.FAILED}:
+            await self._open()
         await self.flush()
-        if self._state is State.TAKEN_OVER:
+        if self._taken_over:
             return None
-        archive, publisher = self._tools.archive, self._tools.publisher
-        if self._writer is not None and self._state is not State.ENDED:
-            await publisher.event(await self._in_thread(archive.end, self._writer, end, self._tools.now_ms()))
-            await self._forget()
+        if self._writer is not None:
+            archive = self._tools.archive
+            await self._tell(await self._in_thread(archive.end, self._writer, end, self._tools.now_ms()))
         elif self._metadata is not None:
             # A crash came between the end of the recording and this record's commit: the event may be missing.
-            await publisher.event(self._metadata.event)
-            await self._forget()
-            self._metadata = None
-        self._state, self._writer = State.ENDED, None
+            await self._tell(self._metadata.event)
+        elif not self._told:
+            return await self._reject(record, ManifestBroken(self._not_opened))
+        await self._forget()
+        self._state, self._writer, self._metadata = State.ENDED, None, None
         self._tools.finish(record)
         return None
 
     async def _forget(self) -> None:
         try:
-            await self._in_thread(self._tools.archive.forget, self.session_id)
-        except OSError as error:  # the recording is complete; what is left over is only in the way
+            await self._in_thread(self._tools.archive.forget, self.session_id, self._writer)
+        except (OSError, ManifestBroken) as error:  # the recording is complete; what is left over is only in the way
             logger.warning("segments not deleted", session_id=self.session_id, error=reason_of(error))
 
     async def _fail(self, error: Exception, records: Sequence[Record]) -> None:
         """Nothing more is written; the session goes on without a recording. `records` are those of no further use."""
         if isinstance(error, TakenOver):
-            return self._let_go()
+            return self._let_go(error)
         # The traceback of a bug helps; that of a full disk tells paths, which hold names.
         bug = None if isinstance(error, OSError) else error
         logger.error("recording failed", session_id=self.session_id, error=reason_of(error), exc_info=bug)
@@ -215,18 +230,21 @@ class Session:
                 if self._writer is not None:
                     fail, at_ms = self._tools.archive.fail, self._tools.now_ms()
                     event = await self._in_thread(fail, self._writer, at_ms, _cannot(error))
-                    await self._tools.publisher.event(event)
-        except TakenOver:
+                    await self._tell(event)
+        except TakenOver as taken_over:
             given_up = []
-            self._let_go()
+            self._let_go(taken_over)
         finally:
             for record in given_up:
                 self._tools.finish(record)
         return None
 
-    def _let_go(self) -> None:
+    async def _tell(self, event: RecordingEvent) -> None:
+        await self._tools.publisher.event(event, self._epoch)
+
+    def _let_go(self, error: TakenOver) -> None:
         """Nothing more is written or finished: the records are the next owner's."""
-        logger.warning("another recorder goes on with this recording", session_id=self.session_id)
+        logger.warning("recording left to another recorder", session_id=self.session_id, reason=str(error))
         self._state, self._writer, self._unsafe = State.TAKEN_OVER, None, []
 
     async def _reject(self, record: Record, error: Exception) -> None:
@@ -248,6 +266,9 @@ class Session:
         return await asyncio.get_running_loop().run_in_executor(self._tools.threads, lambda: call(*args, **kwargs))
 
 
+_Parsed = tuple[FrameHeaders, Record]
+
+
 @dataclass(frozen=True, slots=True)
 class _Work:
     """What became of a batch: `left` are the records after a failure, which nothing was done with."""
@@ -259,28 +280,27 @@ class _Work:
     left: list[Record]
 
 
-def _encode(writer: Writer, records: Sequence[Record], unsafe: Sequence[Record]) -> _Work:
+def _encode(writer: Writer, batch: Sequence[_Parsed], unsafe: Sequence[Record]) -> _Work:
     """Take the frames of a batch; a segment that is full is closed on the way."""
     work = _Work([], list(unsafe), [], None, [])
-    for index, record in enumerate(records):
+    for index, (headers, record) in enumerate(batch):
         try:
-            headers = FrameHeaders.decode(record.headers)
             if not writer.knows(headers.seq):
                 full = writer.take(Frame(headers.seq, headers.captured_at_ms, headers.received_at_ms, record.value))
             else:
                 full = False
-        except (BadFrame, Undecodable) as error:
+        except Undecodable as error:
             work.rejected.append((record, error))
             continue
         except Exception as error:
-            return replace(work, failure=error, left=list(records[index:]))
+            return replace(work, failure=error, left=[each for _, each in batch[index:]])
         # A copy waits with the frame it copies: that one may not be safe yet. The picture itself is done with.
         work.unsafe.append(replace(record, value=b""))
         try:
             if full:
                 writer.flush()
         except Exception as error:
-            return replace(work, failure=error, left=list(records[index + 1 :]))
+            return replace(work, failure=error, left=[each for _, each in batch[index + 1 :]])
         if writer.open_frames == 0:
             work.safe.extend(work.unsafe)
             work.unsafe.clear()

@@ -47,6 +47,7 @@ class Writer:
         width, height = self._encoder.size
         segment = Segment(
             number=self.journal.manifest.next_number,
+            term=self.journal.term,
             size_bytes=len(content),
             width=width,
             height=height,

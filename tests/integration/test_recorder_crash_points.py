@@ -4,6 +4,7 @@ Or it falls asleep there, another replica takes over, and it wakes up: the recor
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,7 +25,7 @@ from tests.support.recordings import numbers_in, records_of, start_of
 
 SEQS = [*range(25), *range(28, 50)]
 BATCH = 6
-BEGUN = 7  # the first deed after a recording has begun: three folders, its own, a name, the header
+PREPARED = 3  # deeds before the first record is read: three folders
 
 
 class Killed(BaseException):
@@ -65,9 +66,9 @@ class MortalDisk(Disk):
         self._fate.deed(half)
         return super().append(path, content, valid_bytes)
 
-    def claim(self, path: Path, owner: str) -> bool:
-        self._fate.deed()
-        return super().claim(path, owner)
+    def create(self, path: Path, content: bytes) -> bool:
+        self._fate.deed(lambda: path.write_bytes(content[: len(content) // 2]))
+        return super().create(path, content)
 
     def publish(self, temporary: Path, final: Path) -> None:
         self._fate.deed()
@@ -85,7 +86,7 @@ class Publisher:
         self._fate = fate
         self._events = events
 
-    async def event(self, event: RecordingEvent) -> None:
+    async def event(self, event: RecordingEvent, epoch: int) -> None:
         self._fate.deed()
         self._events.append(event)
         self._fate.deed()
@@ -128,7 +129,7 @@ class Life:
 
         async def read() -> None:
             tools.archive.prepare()
-            session = Session("s-1", tools)
+            session = Session("s-1", 1, tools)
             for at in range(0, len(left), BATCH):
                 await session.take(left[at : at + BATCH])
 
@@ -203,7 +204,7 @@ class Sleep(Fate):
 class Owner:
     """A recorder that reads a session's records, as far as it is told to."""
 
-    def __init__(self, folder: Path, fate: Fate) -> None:
+    def __init__(self, folder: Path, fate: Fate, epoch: int) -> None:
         self.events: list[RecordingEvent] = []
         self._records = records_of(SEQS, start_of())
         self._tracker = OffsetTracker(0)
@@ -219,7 +220,7 @@ class Owner:
             now_ms=lambda: 1,
         )
         tools.archive.prepare()
-        self._session = Session("s-1", tools)
+        self._session = Session("s-1", epoch, tools)
 
     @property
     def committed(self) -> int:
@@ -250,14 +251,14 @@ def take_over(other: Owner, sleeper: Owner, records: int) -> None:
 
 @pytest.mark.parametrize("taken_meanwhile", [1, 24, 1000])
 def test_who_wakes_up_after_it_was_replaced_lets_go(tmp_path: Path, taken_meanwhile: int) -> None:
-    awake = Owner(tmp_path / "whole", fate := Fate(None))
+    awake = Owner(tmp_path / "whole", fate := Fate(None), epoch=1)
     awake.read(1000)
     assert awake.committed == len(records_of(SEQS, start_of()))
     awake.close()
-    for sleep_at in range(BEGUN, fate.deeds + 1):
+    for sleep_at in range(PREPARED + 1, fate.deeds + 1):
         folder = tmp_path / str(sleep_at)
-        other, sleep = Owner(folder, Fate(None)), Sleep(sleep_at)
-        sleeper = Owner(folder, sleep)
+        sleep = Sleep(sleep_at)
+        other, sleeper = Owner(folder, Fate(None), epoch=2), Owner(folder, sleep, epoch=1)
         sleep.meanwhile = partial(take_over, other, sleeper, taken_meanwhile)
         sleeper.read(1000)
         other.read(1000)
@@ -265,6 +266,21 @@ def test_who_wakes_up_after_it_was_replaced_lets_go(tmp_path: Path, taken_meanwh
         assert numbers_in(file) == SEQS, sleep_at
         assert recorded_seqs(folder, "r-s-1") == SEQS, sleep_at
         assert {event.kind for event in [*sleeper.events, *other.events]} <= {"started", "completed"}, sleep_at
-        assert "completed" in {event.kind for event in [*sleeper.events, *other.events]}, sleep_at
+        ends = [event for event in [*sleeper.events, *other.events] if event.kind == "completed"]
+        assert {event.sha256 for event in ends} == {hashlib.sha256(file.read_bytes()).hexdigest()}, sleep_at
+        assert list((folder / "open").iterdir()) == [], sleep_at
         sleeper.close()
         other.close()
+
+
+def test_who_was_replaced_before_it_looked_does_not_take_the_recording_back(tmp_path: Path) -> None:
+    """Its records were read before it fell asleep, so that it comes to them when it wakes."""
+    other, sleeper = Owner(tmp_path, Fate(None), epoch=2), Owner(tmp_path, Fate(None), epoch=1)
+    other.read(30)
+    sleeper.read(1000)
+    assert (sleeper.committed, sleeper.events) == (0, [])
+    other.read(1000)
+    [file] = tmp_path.glob("*.mp4")
+    assert numbers_in(file) == SEQS
+    for owner in (other, sleeper):
+        owner.close()

@@ -342,15 +342,15 @@ async def test_a_segment_that_was_damaged_fails_the_recording_by_name(rig: Rig) 
     await rig.begin(start_of())
     await rig.frames(range(21))
     await rig.until_all_is_done()
-    segment = rig.recordings / "open" / "r-s-1" / "000000.mp4"
+    segment = rig.recordings / "open" / "r-s-1" / "000000-1.mp4"
     segment.write_bytes(segment.read_bytes()[:-100])
     await rig.frames(range(21, 42))
     event = await rig.end()
     await rig.until_all_is_done()
     assert event.kind == "failed"
     assert event.error is not None
-    assert event.error.startswith("the file could not be finished: 000000.mp4: ")
-    assert (segment.parent / "000001.mp4").exists()
+    assert event.error.startswith("the file could not be finished: 000000-1.mp4: ")
+    assert (segment.parent / "000001-1.mp4").exists()
 
 
 class HomelessDisk(Disk):
@@ -369,13 +369,13 @@ async def test_a_file_that_cannot_be_finished_keeps_its_segments(rig: Rig) -> No
     assert (event.kind, event.filename) == ("failed", None)
     assert event.error == "the file could not be finished: No space left on device"
     assert recorded_seqs(rig.recordings, "r-s-1") == list(range(10))
-    assert decoded_frames(rig.recordings / "open" / "r-s-1" / "000000.mp4") == 10
+    assert decoded_frames(rig.recordings / "open" / "r-s-1" / "000000-1.mp4") == 10
 
 
 class ClosedDisk(Disk):
     """Lets nothing begin."""
 
-    def append(self, path: Path, content: bytes, valid_bytes: int) -> int:
+    def create(self, path: Path, content: bytes) -> bool:
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
 

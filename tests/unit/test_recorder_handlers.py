@@ -1,5 +1,6 @@
 """What the recorder's handler has done by the time it gives partitions away."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import cast
 
@@ -15,12 +16,19 @@ HERE, ELSEWHERE = TopicPartition("frames", 0), TopicPartition("frames", 1)
 class Recording:
     """Stands in for a session: every frame is unsafe until `flush`."""
 
-    def __init__(self, session_id: str) -> None:
+    def __init__(self, session_id: str, epoch: int, made: "Made") -> None:
         self.session_id = session_id
+        self.epoch = epoch
         self.oldest_unsafe: Record | None = None
         self.deeds: list[str] = []
+        self.taken = 0
+        self.playable: asyncio.Event | None = None
+        self._made = made
 
     async def take(self, records: Sequence[Record]) -> None:
+        self._made.taking.set()
+        await self._made.may_take.wait()
+        self.taken += len(records)
         self.oldest_unsafe = self.oldest_unsafe or records[0]
         self.deeds.append("taken")
 
@@ -29,12 +37,20 @@ class Recording:
         self.deeds.append("safe")
 
     async def leave_playable(self) -> None:
+        if self.playable is not None:
+            await self.playable.wait()
         self.deeds.append("playable")
 
 
 class Made(dict[str, Recording]):
-    def __call__(self, session_id: str) -> Session:
-        self[session_id] = Recording(session_id)
+    """Sessions by their ids. They take records while `may_take` is set."""
+
+    def __init__(self) -> None:
+        self.taking, self.may_take = asyncio.Event(), asyncio.Event()
+        self.may_take.set()
+
+    def __call__(self, session_id: str, epoch: int) -> Session:
+        self[session_id] = Recording(session_id, epoch, self)
         return cast("Session", self[session_id])
 
 
@@ -46,7 +62,7 @@ def made() -> Made:
 @pytest.fixture
 async def handler(made: Made) -> FramesHandler:
     """One frame of session `here` and one of `elsewhere` were handed over."""
-    handler = FramesHandler(made, count=lambda _: None)
+    handler = FramesHandler(made, count=lambda _: None, playable_within_s=30.0)
     await handler.assigned(frozenset({HERE, ELSEWHERE}), epoch=1)
     for source, key in ((HERE, "here"), (ELSEWHERE, "elsewhere")):
         await handler.handle([Record(*source, 0, key, b"jpeg", {"kind": "frame"}, 0)])
@@ -68,3 +84,35 @@ async def test_what_moves_to_another_replica_is_made_safe_and_left_to_it(handler
     await handler.revoked(frozenset({ELSEWHERE}))
     assert made["here"].deeds == ["taken", "safe"]
     assert made["elsewhere"].deeds == ["taken", "safe", "playable"]
+
+
+async def test_a_session_is_held_under_the_epoch_of_its_partition(handler: FramesHandler, made: Made) -> None:
+    assert (made["here"].epoch, made["elsewhere"].epoch) == (1, 1)
+    await handler.revoked(frozenset({HERE, ELSEWHERE}))
+    await handler.assigned(frozenset({HERE}), epoch=4)
+    await handler.handle([Record(*HERE, 1, "here", b"jpeg", {"kind": "frame"}, 0)])
+    assert made["here"].epoch == 4
+
+
+async def test_a_playable_file_that_takes_too_long_does_not_hold_up_the_stop(made: Made) -> None:
+    handler = FramesHandler(made, count=lambda _: None, playable_within_s=0.01)
+    await handler.assigned(frozenset({HERE}), epoch=1)
+    await handler.handle([Record(*HERE, 0, "here", b"jpeg", {"kind": "frame"}, 0)])
+    made["here"].playable = asyncio.Event()
+    handler.stopping()
+    await handler.revoked(frozenset({HERE}))
+    assert made["here"].deeds == ["taken", "safe"]
+
+
+async def test_records_without_a_value_fill_the_waiting_room_too(made: Made) -> None:
+    handler = FramesHandler(made, count=lambda _: None, playable_within_s=30.0, max_bytes=10_000)
+    await handler.assigned(frozenset({HERE}), epoch=1)
+    made.may_take.clear()
+    many = [Record(*HERE, offset, "here", b"", {"kind": "frame"}, 0) for offset in range(100)]
+    handing_over = asyncio.create_task(handler.handle(many))
+    await made.taking.wait()
+    assert not handing_over.done()
+    made.may_take.set()
+    await handing_over
+    await handler.revoked(frozenset({HERE}))
+    assert made["here"].taken == 100

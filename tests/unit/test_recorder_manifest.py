@@ -44,16 +44,19 @@ def test_a_cut_at_any_byte_leaves_a_prefix(segments: list[Segment], data: st.Dat
     else:
         assert manifest is not None
         assert manifest == Manifest(HEADER, tuple(segments[: written - 1]))
-        assert whole[: manifest.valid_bytes] == b"".join(lines[:written])
 
 
-@given(manifests(), st.data())
-def test_writing_goes_on_after_a_cut(segments: list[Segment], data: st.DataObject) -> None:
-    whole = encode_line(HEADER) + b"".join(map(encode_line, segments))
-    torn = parse(whole[: data.draw(st.integers(len(encode_line(HEADER)), len(whole)))])
-    assert torn is not None
-    rest = segments[len(torn.segments) :]
-    assert parse(whole[: torn.valid_bytes] + b"".join(map(encode_line, rest))) == Manifest(HEADER, tuple(segments))
+@given(manifests(), st.booleans(), st.data())
+def test_what_the_next_owner_begins_with_counts_only_whole(
+    segments: list[Segment], failed: bool, data: st.DataObject
+) -> None:
+    before = Manifest(HEADER, tuple(segments), Failure(at_ms=5, error="full") if failed else None)
+    after = before.taken_over(term=2, epoch=9)
+    assert (after.segments, after.failure) == (before.segments, before.failure)
+    assert (after.header.term, after.header.epoch, after.header.session) == (2, 9, HEADER.session)
+    whole = after.encode()
+    assert parse(whole) == after
+    assert parse(whole[: data.draw(st.integers(0, len(whole) - 1))]) is None
 
 
 def test_frames_and_the_next_number() -> None:
@@ -70,9 +73,29 @@ def test_a_failure_is_kept() -> None:
     assert manifest.failure == failure
 
 
-@pytest.mark.parametrize(
-    "content", [b"{}\n", b"\x00\x00\x00\n", encode_line(segment(0, [(0, 0)])), encode_line(HEADER) + b"rubbish\n"]
-)
-def test_a_whole_line_that_is_not_ours_is_no_crash_of_ours(content: bytes) -> None:
-    with pytest.raises(ManifestBroken, match="line"):
+def test_a_manifest_of_before_there_were_terms_is_read() -> None:
+    header = HEADER.model_dump_json(exclude={"term", "epoch", "carried"})
+    old = segment(3, [(7, 400)]).model_dump_json(exclude={"term"})
+    manifest = parse(f'{header}\n{{"kind":"resumed","number":2}}\n{old}\n'.encode())
+    assert manifest == Manifest(HEADER, (segment(3, [(7, 400)]),))
+    assert manifest.segments[0].filename == "000003.mp4"
+    assert (manifest.header.term, manifest.header.epoch) == (0, 0)
+
+
+def test_what_a_newer_recorder_says_besides_is_passed_over() -> None:
+    assert parse(HEADER.encode()[:-1] + b',"colour":"red"}\n') == Manifest(HEADER)
+
+
+@pytest.mark.parametrize("content", [b"{}\n", b"\x00\x00\x00\n", encode_line(segment(0, [(0, 0)]))])
+def test_a_header_that_cannot_be_read_is_no_crash_of_ours(content: bytes) -> None:
+    with pytest.raises(ManifestBroken, match="line 1"):
         parse(content)
+
+
+def test_a_line_that_cannot_be_read_fails_the_recording_and_keeps_what_is_before_it() -> None:
+    readable = encode_line(HEADER) + encode_line(segment(0, [(0, 0)]))
+    manifest = parse(readable + b"rubbish\n" + encode_line(segment(1, [(1, 100)])))
+    assert manifest is not None
+    assert manifest.frames == [(0, 0)]
+    assert manifest.failure is not None
+    assert manifest.failure.error.startswith("line 3 of the manifest cannot be read: ")

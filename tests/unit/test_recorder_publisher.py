@@ -16,7 +16,7 @@ class ShakyLog:
 
     def __init__(self) -> None:
         self.sends = 0
-        self.taken: list[bytes] = []
+        self.taken: list[tuple[bytes, Mapping[str, str] | None]] = []
 
     async def send(
         self, topic: Topic, key: str, value: bytes, headers: Mapping[str, str] | None = None
@@ -28,12 +28,12 @@ class ShakyLog:
         if self.sends == 2:
             acknowledged.set_exception(LogUnavailable("the broker went away"))
         else:
-            self.taken.append(value)
+            self.taken.append((value, headers))
             acknowledged.set_result(Position(0, 0))
         return acknowledged
 
 
 async def test_an_event_is_sent_until_the_log_has_it() -> None:
     log = ShakyLog()
-    await Publisher(log, DeadLetters(log, Metrics(), "recorder")).event(RECORDING)  # type: ignore[arg-type]
-    assert log.taken == [RECORDING.encode()]
+    await Publisher(log, DeadLetters(log, Metrics(), "recorder")).event(RECORDING, epoch=7)  # type: ignore[arg-type]
+    assert log.taken == [(RECORDING.encode(), {"epoch": "7"})]

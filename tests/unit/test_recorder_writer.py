@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from services.recorder.disk import Disk
 from services.recorder.frame import Frame
 from services.recorder.journal import Journal, read_manifest
+from services.recorder.manifest import Header
 from services.recorder.metadata import ranges
 from services.recorder.naming import recording_id_of
 from services.recorder.picture import Undecodable
@@ -39,7 +40,14 @@ class TextEncoder:
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Writer:
-    return Writer(Journal.create(tmp_path, start_of(), "h264", Disk()), TextEncoder())
+    return Writer(opened(tmp_path), TextEncoder())
+
+
+def opened(recordings_dir: Path) -> Journal:
+    header = Header(recording_id=RECORDING, filename="ann.mp4", codec="h264", session=start_of())
+    journal = Journal.open(recordings_dir, RECORDING, 1, Disk(), begin=lambda: header)
+    assert journal is not None
+    return journal
 
 
 def frame(seq: int, interval_ms: int = 100) -> Frame:
@@ -85,9 +93,8 @@ def test_flushing_nothing_writes_nothing(writer: Writer) -> None:
 def test_a_crash_anywhere_leaves_every_frame_there_once(seqs: list[int], crashes: list[int], cut: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         recordings_dir = Path(folder)
-        journal: Journal | None = Journal.create(recordings_dir, start_of(), "h264", Disk())
+        journal = opened(recordings_dir)
         for crash_after in [*crashes, len(seqs)]:
-            assert journal is not None
             writer = Writer(journal, TextEncoder())
             # After a crash the log gives every frame again that may not be safe; to give all of them is the most.
             for seq in seqs[:crash_after]:
@@ -97,21 +104,21 @@ def test_a_crash_anywhere_leaves_every_frame_there_once(seqs: list[int], crashes
                 writer.flush()
             else:
                 half_written(journal, cut)
-                journal = Journal.resume(recordings_dir, RECORDING, Disk())
+                journal = opened(recordings_dir)
         manifest = read_manifest(recordings_dir, RECORDING)
         assert manifest is not None
         assert [seq for seq, _ in manifest.frames] == seqs
         assert [pts_ms for _, pts_ms in manifest.frames] == [(seq - seqs[0]) * 100 for seq in seqs]
         for segment in manifest.segments:
-            content = (journal.folder / segment.filename).read_bytes() if journal else b""
+            content = (journal.folder / segment.filename).read_bytes()
             assert content == b",".join(str(seq).encode() for seq, _ in segment.frames)
 
 
 def half_written(journal: Journal, cut: int) -> None:
     """What a crash leaves: a segment without a line, and a line that may be torn."""
-    number = journal.manifest.next_number
-    (journal.folder / f"{number:06d}.mp4").write_bytes(b"half")
-    with (journal.folder / "manifest.jsonl").open("ab") as manifest:
+    number, term = journal.manifest.next_number, journal.term
+    (journal.folder / f"{number:06d}-{term}.mp4").write_bytes(b"half")
+    with (journal.folder / f"manifest-{term}.jsonl").open("ab") as manifest:
         manifest.write(b'{"kind":"segment","number":0'[: cut % 30])
 
 
