@@ -48,6 +48,8 @@ def main() -> int:
         out.print(as_tables(verdict))
     for breach in verdict.breaches:
         err.print(breach, style="red", markup=False)
+    for line in verdict.details:
+        err.print(line, markup=False)
     return 1 if verdict.breaches else 0
 
 

@@ -224,6 +224,7 @@ def cast(folder: Path, *, full_disk: bool) -> Iterator[Cast]:
             kafka_bootstrap_servers=broker.bootstrap,
             mongo_uri=mongo.uri,
             db_name="chaos",
+            firebase_database_emulator_host=f"127.0.0.1:{firebase_port}",
         )
         try:
             firebase.start()

@@ -12,11 +12,18 @@ from services.recorder.verify import recorded_seqs, times_in_file
 from services.runtime.metrics import Metrics
 from services.runtime.settings import Settings
 from services.runtime.store import Store
-from services.runtime.store.collections import METRICS, PREDICTIONS, RECORDINGS, STATUS
-from tests.chaos.crowd import Student
+from services.runtime.store.collections import METRICS, PREDICTIONS, RECORDINGS, SESSIONS, STATUS
+from tests.chaos.crowd import LECTURE, Student
 from tests.chaos.verdict import Document, Evidence
 
 LOOK_EVERY_S = 1.0
+_SHOWN = {
+    "check_in": "check_in_time",
+    "check_out": "check_out_time",
+    "session": "status/session_id",
+    "state": "status/state",
+    "video": "lecture_video_path",
+}
 PAGE = 5_000
 
 
@@ -24,6 +31,7 @@ class Witness:
     """`async with`; `settled` first, then `of` each student."""
 
     def __init__(self, settings: Settings) -> None:
+        self._firebase_url = f"http://{settings.firebase_database_emulator_host}"
         self._store: Store = _store(settings, Metrics())
         self._recordings = settings.recordings_dir
 
@@ -54,6 +62,8 @@ class Witness:
         windows = await self._all(PREDICTIONS.name, session_id, "window")
         in_files, shown = await asyncio.to_thread(self._read_files, recordings)
         statuses = await self._all(STATUS.name, session_id, "seq")
+        session = await self._store.get(SESSIONS.name, session_id) or {}
+        node = (await asyncio.to_thread(_attendens, self._firebase_url)).get(student.name, {})
         totals = [each["totals"] for each in statuses if each["totals"] is not None]
         return Evidence(
             student=student.name,
@@ -65,6 +75,14 @@ class Witness:
             documents=[_document(each) for each in metrics],
             windows=[each["window"] for each in windows],
             skipped=totals[-1]["skipped"] if totals else None,
+            firebase={name: _leaf(node, path) for name, path in _SHOWN.items()},
+            told={
+                "check_in": session.get("started_at_ms"),
+                "check_out": session.get("ended_at_ms"),
+                "session": session_id,
+                "state": statuses[-1]["state"] if statuses else None,
+                "video": recordings[0].get("filename") if recordings else None,
+            },
             failure=student.failure,
         )
 
@@ -107,8 +125,14 @@ def _document(metrics: Mapping[str, Any]) -> Document:
     )
 
 
-def firebase_tree(url: str) -> dict[str, Any]:
-    """All that Firebase's stand-in holds."""
+def _attendens(url: str) -> dict[str, Any]:
+    """What Firebase shows of the lecture's students."""
     with urllib.request.urlopen(f"{url}/.control/dump", timeout=10) as answer:  # noqa: S310
-        tree: dict[str, Any] = json.load(answer) or {}
-        return tree
+        students: dict[str, Any] = _leaf(json.load(answer) or {}, f"lectures/{LECTURE}/attendens") or {}
+        return students
+
+
+def _leaf(node: Any, path: str) -> Any:
+    for key in path.split("/"):
+        node = node.get(key) if isinstance(node, dict) else None
+    return node

@@ -1,12 +1,13 @@
 """What was acknowledged against what is in files and stores. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from services.analyzer.domain.windows import WINDOW_MS
+from services.client.tally import SeqSet
 from services.client.timetable import Truth
 
 RECOVERY_GOAL_S = 15.0
@@ -115,6 +116,38 @@ def compare(evidence: Evidence) -> Compared:
     )
 
 
+def explain(evidence: Evidence) -> list[str]:
+    """Which frames, which documents, which values: a line for each kind of loss of one session."""
+    acknowledged, filed = set(evidence.acknowledged), Counter(evidence.in_files)
+    documented = {document.seq for document in evidence.documents}
+    found = {
+        "missing from the files": acknowledged - filed.keys(),
+        "twice in the files": {seq for seq, count in filed.items() if count > 1},
+        "without a document": acknowledged - documented,
+        "never acknowledged, with a document": documented - acknowledged,
+    }
+    lines = [f"frames {what}: {_ranges(seqs)}" for what, seqs in found.items() if seqs]
+    if list(evidence.recordings) != ["completed"]:
+        lines.append(f"recordings: {', '.join(evidence.recordings) or 'none'}")
+    blinks = max((document.blink_count for document in evidence.documents), default=0)
+    yawns = max((document.yawn_count for document in evidence.documents), default=0)
+    for what, drawn, counted in (("blinks", evidence.drawn.blinks, blinks), ("yawns", evidence.drawn.yawns, yawns)):
+        if drawn != counted:
+            lines.append(f"{what}: {drawn} drawn, {counted} counted")
+    for name in {**evidence.told, **evidence.firebase}:
+        there, true = evidence.firebase.get(name), evidence.told.get(name)
+        if there != true:
+            lines.append(f"{name} in Firebase is {there!r}, the truth is {true!r}")
+    if evidence.failure is not None:
+        lines.append(f"stream: {evidence.failure}")
+    return [f"{evidence.student}: {line}" for line in lines]
+
+
+def _ranges(seqs: Collection[int]) -> str:
+    """For instance `3-7, 9`."""
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in SeqSet(sorted(seqs)).ranges)
+
+
 def _told_windows(documents: Sequence[Document]) -> set[int]:
     """The windows that there must be a prediction of: over, and measured most of the time. Others may lack one."""
     if not documents:
@@ -151,6 +184,7 @@ class Verdict:
     dead_letters: int
     fallen: Sequence[str]
     exits: Mapping[str, int]
+    details: Sequence[str] = ()
 
     @property
     def slowest_recovery_s(self) -> float | None:
@@ -194,4 +228,5 @@ def judge(
     """All sessions together."""
     sessions = {each.student: compare(each) for each in evidence}
     total = sum(sessions.values(), Compared())
-    return Verdict(seed, seconds, total, sessions, costs, not_reached, dead_letters, fallen, exits or {})
+    details = [line for each in evidence for line in explain(each)]
+    return Verdict(seed, seconds, total, sessions, costs, not_reached, dead_letters, fallen, exits or {}, details)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.client.timetable import Truth
-from tests.chaos.verdict import MUST_BE_ZERO, Compared, Cost, Document, Evidence, compare, judge
+from tests.chaos.verdict import MUST_BE_ZERO, Compared, Cost, Document, Evidence, compare, explain, judge
 
 FRAMES = 120
 
@@ -63,6 +63,28 @@ def test_each_loss_is_seen(harm: dict[str, object], name: str, count: int) -> No
     assert getattr(compare(harmed), name) == count
     breaches = judge([WHOLE, replace(harmed, student="bob")], [FELT], seed=1, seconds=12).breaches
     assert any(MUST_BE_ZERO[name] in breach and "(bob)" in breach for breach in breaches)
+
+
+def test_losses_are_named() -> None:
+    harmed = replace(
+        WHOLE,
+        in_files=[*range(50), *range(53, FRAMES), 7],
+        documents=DOCUMENTS[:-2],
+        recordings=[],
+        drawn=Truth(blinks=3),
+        firebase={},
+        failure="lost",
+    )
+    assert explain(WHOLE) == []
+    assert explain(harmed) == [
+        "ann: frames missing from the files: 50-52",
+        "ann: frames twice in the files: 7",
+        "ann: frames without a document: 118-119",
+        "ann: recordings: none",
+        "ann: blinks: 3 drawn, 2 counted",
+        "ann: check_in_time in Firebase is None, the truth is 1",
+        "ann: stream: lost",
+    ]
 
 
 def test_frames_said_to_be_skipped_are_not_missing() -> None:
