@@ -1,7 +1,8 @@
 """Run one Kafka node without Docker: `python deploy/kafka/kafka.py --port 9092 --data .cache/kafka/data`.
 
 Needs Java 17 and, the first time, Maven (43 MB of jars into `.cache/kafka/libs`). The process becomes the node itself,
-so that ending it ends Kafka. `--fetch-only` stops after the jars. Uses the standard library alone.
+so that ending it ends Kafka. `--fetch-only` stops after the jars; `--properties` adds a file of settings, which win;
+`--add-scram` makes an account when the folder is formatted. Uses the standard library alone.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -38,15 +40,16 @@ def fetch() -> None:
     COMPLETE.write_text((HERE / "pom.xml").read_text())
 
 
-def prepare(port: int, controller_port: int, data: Path) -> Path:
+def prepare(port: int, controller_port: int, data: Path, more: str = "", accounts: Sequence[str] = ()) -> Path:
     """Write the properties and format the folder where that was not done before; returns the properties."""
     data.mkdir(parents=True, exist_ok=True)
     properties = data / "server.properties"
-    template = Template((HERE / "server.properties").read_text())
+    template = Template((HERE / "server.properties").read_text() + more)
     properties.write_text(template.substitute(port=port, controller_port=controller_port, data=data.resolve()))
     if not (data / "log" / "meta.properties").exists():
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
         tool = [*JAVA, *_classpath(), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
+        tool += [part for account in accounts for part in ("--add-scram", account)]
         done = subprocess.run(
             [*tool, "-t", cluster, "-c", str(properties)], capture_output=True, text=True, check=False
         )
@@ -65,6 +68,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9092)
     parser.add_argument("--controller-port", type=int, help="default: the port above")
     parser.add_argument("--data", type=Path, default=CACHE / "data")
+    parser.add_argument("--properties", type=Path, help="more settings, in a file")
+    parser.add_argument("--add-scram", action="append", default=[], help="SCRAM-SHA-512=[name=…,password=…]")
     parser.add_argument("--fetch-only", action="store_true")
     chosen = parser.parse_args()
     try:
@@ -73,8 +78,10 @@ def main() -> None:
         fetch()
         if chosen.fetch_only:
             return
-        properties = prepare(chosen.port, chosen.controller_port or chosen.port + 1, chosen.data)
-    except (Missing, subprocess.CalledProcessError) as error:
+        more = chosen.properties.read_text() if chosen.properties else ""
+        controller_port = chosen.controller_port or chosen.port + 1
+        properties = prepare(chosen.port, controller_port, chosen.data, more, chosen.add_scram)
+    except (Missing, OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"kafka: {error}")
     print(f"Kafka on 127.0.0.1:{chosen.port}, data in {chosen.data}", file=sys.stderr)  # noqa: T201
     os.execvp("java", [*JAVA, *_classpath(), "kafka.Kafka", str(properties)])  # noqa: S606,S607

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,8 +23,9 @@ READY_WITHIN_S = 60.0
 class KafkaNode:
     """One node on ports of its own. `start` after `kill` goes on with the same data on the same port."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, options: Sequence[str] = ()) -> None:
         self._data = data
+        self._options = options
         self._port = free_port()
         self._controller_port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,6 +41,7 @@ class KafkaNode:
         output = (self._data / "output.txt").open("ab")
         command = [sys.executable, str(RUNNER), "--port", str(self._port)]
         command += ["--controller-port", str(self._controller_port), "--data", str(self._data / "node")]
+        command += self._options
         with output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output)
         deadline = time.monotonic() + READY_WITHIN_S
@@ -62,8 +64,10 @@ class KafkaNode:
 
 
 @contextmanager
-def kafka_node() -> Iterator[KafkaNode]:
-    """A node, started; skips the test with the reason where Java or the jars are not to be had."""
+def kafka_node(options: Sequence[str] = ()) -> Iterator[KafkaNode]:
+    """A node, started; skips the test with the reason where Java or the jars are not to be had.
+
+    `options` are those of the command that starts it."""
     for program in ("java", "mvn"):
         if shutil.which(program) is None and not (program == "mvn" and _jars_are_here()):
             absent("kafka", f"{program} is not installed")
@@ -71,7 +75,7 @@ def kafka_node() -> Iterator[KafkaNode]:
     if fetched.returncode:
         absent("kafka", f"its jars cannot be fetched: {fetched.stderr.strip()[-300:]}")
     with tempfile.TemporaryDirectory(prefix="rapt-kafka-", ignore_cleanup_errors=True) as folder:
-        node = KafkaNode(Path(folder))
+        node = KafkaNode(Path(folder), options)
         try:
             node.start()
             yield node

@@ -1,0 +1,125 @@
+"""Kafka behind accounts and TLS: every client of ours gets in, and what is wrong is one line that says so."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.topics import Topic
+from services.runtime.log import LogStartFailed
+from services.runtime.log.connection import connection_of
+from services.runtime.log.kafka import KafkaLog
+from services.runtime.settings import Settings
+from tests.support.kafka import kafka_node
+from tests.support.log_reader import Reader, until
+from tests.support.needs import absent
+from tests.support.processes import free_port
+
+USER, PASSWORD = "rapt", "correct-horse"
+TOPIC = Topic("secured", "key", "runtime", None, b"", partitions=2, compacted=True)
+PROPERTIES = """
+listeners=PLAINTEXT://127.0.0.1:${{port}},CONTROLLER://127.0.0.1:${{controller_port}},\
+ACCOUNT://127.0.0.1:{account},TLS://127.0.0.1:{tls},BOTH://127.0.0.1:{both}
+advertised.listeners=PLAINTEXT://127.0.0.1:${{port}},\
+ACCOUNT://127.0.0.1:{account},TLS://127.0.0.1:{tls},BOTH://127.0.0.1:{both}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,ACCOUNT:SASL_PLAINTEXT,TLS:SSL,BOTH:SASL_SSL
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.account.plain.sasl.jaas.config={plain}
+listener.name.both.plain.sasl.jaas.config={plain}
+listener.name.account.scram-sha-512.sasl.jaas.config={scram}
+listener.name.both.scram-sha-512.sasl.jaas.config={scram}
+ssl.keystore.type=PKCS12
+ssl.keystore.location={keystore}
+ssl.keystore.password={password}
+"""
+PLAIN = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
+SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+
+
+@dataclass(frozen=True)
+class Secured:
+    """One node; its listeners by name, and the certificate that it shows."""
+
+    ports: dict[str, int]
+    certificate: Path
+
+    def settings(self, listener: str, **settings: Any) -> Settings:
+        return Settings(kafka_bootstrap_servers=f"127.0.0.1:{self.ports[listener]}", **settings)
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    if shutil.which("keytool") is None:
+        absent("kafka", "keytool, a part of Java, is not installed")
+    folder = tmp_path_factory.mktemp("secured")
+    keystore, certificate = folder / "node.p12", folder / "node.pem"
+    keytool = ["keytool", "-keystore", str(keystore), "-storepass", PASSWORD, "-alias", "node"]
+    name = ["-dname", "CN=127.0.0.1", "-ext", "san=ip:127.0.0.1", "-ext", "bc=ca:true"]
+    for command in (
+        [*keytool, "-genkeypair", "-keyalg", "EC", "-storetype", "PKCS12", *name],
+        [*keytool, "-exportcert", "-rfc", "-file", str(certificate)],
+    ):
+        subprocess.run(command, check=True, capture_output=True)
+    ports = {listener: free_port() for listener in ("account", "tls", "both")}
+    properties = folder / "secured.properties"
+    properties.write_text(PROPERTIES.format(**ports, plain=PLAIN, scram=SCRAM, keystore=keystore, password=PASSWORD))
+    account = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
+    with kafka_node(["--properties", str(properties), "--add-scram", account]):
+        yield Secured(ports, certificate)
+
+
+def log_of(settings: Settings) -> KafkaLog:
+    connection = connection_of(settings)
+    return KafkaLog(connection.bootstrap, [TOPIC], security=connection.security)
+
+
+ACCOUNT = {"kafka_sasl_username": USER, "kafka_sasl_password": PASSWORD}
+WAYS: list[tuple[str, str, dict[str, str]]] = [
+    ("account", "SASL_PLAINTEXT", {**ACCOUNT, "kafka_sasl_mechanism": "PLAIN"}),
+    ("account", "SASL_PLAINTEXT", ACCOUNT),
+    ("tls", "SSL", {}),
+    ("both", "SASL_SSL", ACCOUNT),
+]
+
+
+@pytest.mark.parametrize(("listener", "protocol", "more"), WAYS, ids=["PLAIN", "SCRAM", "TLS", "SCRAM and TLS"])
+async def test_every_client_gets_in(secured: Secured, listener: str, protocol: str, more: dict[str, str]) -> None:
+    tls = {"kafka_ssl_cafile": secured.certificate} if protocol.endswith("SSL") else {}
+    log = log_of(secured.settings(listener, kafka_security_protocol=protocol, **more, **tls))
+    await log.start()  # creates topics
+    reader = Reader(log, [TOPIC], group=f"group-{listener}-{len(more)}")
+    await reader.consumer.start()
+    sent = await (await log.send(TOPIC, listener, protocol.encode()))
+    await until(lambda: protocol.encode() in reader.values(listener), "it came back")
+    await log.check()
+    assert (await log.snapshot(TOPIC, sent.partition))[listener].value == protocol.encode()
+    await reader.consumer.stop()
+    await log.close()
+
+
+WITH_ACCOUNT = {"kafka_security_protocol": "SASL_PLAINTEXT", **ACCOUNT}
+STRANGER = {**WITH_ACCOUNT, "kafka_sasl_mechanism": "PLAIN", "kafka_sasl_username": "nobody"}
+WRONG: list[tuple[str, dict[str, str], str]] = [
+    ("account", {**WITH_ACCOUNT, "kafka_sasl_password": "no"}, "refuses the account 'rapt'"),
+    ("account", STRANGER, "refuses the account 'nobody'"),
+    ("account", {**WITH_ACCOUNT, "kafka_sasl_mechanism": "SCRAM-SHA-256"}, "KAFKA_SASL_MECHANISM"),
+    ("tls", {"kafka_security_protocol": "SSL"}, "not trusted .*KAFKA_SSL_CAFILE"),
+    ("account", {"kafka_security_protocol": "SSL"}, "KAFKA_SECURITY_PROTOCOL right"),
+    ("account", {}, "KAFKA_SECURITY_PROTOCOL right"),
+    ("tls", {}, "KAFKA_SECURITY_PROTOCOL right"),
+]
+
+
+@pytest.mark.parametrize(("listener", "settings", "said"), WRONG)
+async def test_what_kafka_refuses_is_one_line(
+    secured: Secured, monkeypatch: pytest.MonkeyPatch, listener: str, settings: dict[str, str], said: str
+) -> None:
+    monkeypatch.setattr("services.runtime.log.topics.READY_WITHIN_S", 5.0)
+    with pytest.raises(LogStartFailed, match=said) as failed:
+        await log_of(secured.settings(listener, **settings)).start()
+    assert "\n" not in str(failed.value)
+    assert PASSWORD not in str(failed.value)
