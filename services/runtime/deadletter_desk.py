@@ -114,8 +114,11 @@ class Letter:
     @property
     def cannot_go(self) -> str | None:
         """Why it cannot be sent again; None when it can."""
-        if self.origin.topic not in BY_NAME or self.origin.topic == DEAD_LETTERS.name:
+        topic = BY_NAME.get(self.origin.topic)
+        if topic is None or topic is DEAD_LETTERS:
             return f"its origin {self.origin.topic!r} is no topic of Rapt's"
+        if topic.compacted:
+            return f"{topic.name} keeps the newest record of each key: sent again it would replace what came after it"
         if self.cut is not None:
             return f"it is not whole: it was cut when it was buried ({self.cut})"
         return None

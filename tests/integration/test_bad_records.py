@@ -1,0 +1,419 @@
+"""Records that nobody should send, on every topic: a dead letter with the reason, and whatever comes behind goes on.
+
+The real services read them, from the local log and from Kafka. Faces are not looked for: the pictures are bars.
+"""
+
+import asyncio
+import contextlib
+import re
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+pytest.importorskip("av", reason="the recorder's extra is not installed")
+
+import httpx
+from numpy.typing import NDArray
+
+from schemas import examples
+from schemas.base import Contract
+from schemas.events import FrameMetrics, RecordingEvent
+from schemas.frames import MAX_FRAME_BYTES
+from schemas.topics import (
+    ANALYZER_STATE,
+    CONTROL,
+    DEAD_LETTERS,
+    FRAMES,
+    LANDMARKS,
+    METRICS,
+    PREDICTIONS,
+    PREVIEWS,
+    RECORDINGS,
+    SIGNALS,
+    STATUS,
+    Topic,
+)
+from services.analyzer.app import build_app as build_analyzer
+from services.analyzer.domain.faces import Region
+from services.analyzer.vision.port import Picture
+from services.recorder.app import build_app as build_recorder
+from services.runtime.log import EventLog, Record, TopicPartition
+from services.runtime.log.kafka import KafkaLog
+from services.runtime.log.local import LocalLog
+from services.runtime.metrics import Metrics
+from services.runtime.settings import Settings
+from services.runtime.store.sqlite import SqliteStore
+from services.sink.app import build_app as build_sink
+from tests.support.edge import edge, session_document
+from tests.support.log_reader import until
+from tests.support.raw_records import LocalRaw, Raw, kafka_raw
+from tests.support.recordings import end_of, headers_of, numbered_jpeg, start_of
+
+CASE = "case"  # a header that names the case; a letter keeps it
+OTHER = "s-of-another"
+
+
+class NoFaces:
+    """Sees nobody."""
+
+    def detect(self, picture: Picture) -> list[Region]:
+        return []
+
+    def landmarks(self, picture: Picture, region: Region) -> NDArray[Any] | None:
+        return None
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Case:
+    """A record, and what its letter must say; by which groups."""
+
+    name: str
+    topic: Topic
+    key: str | None
+    value: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    reason: str
+    groups: tuple[str, ...]
+
+
+class Letters:
+    """The dead letters of the cases: (case, group) → errors."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    async def assigned(self, partitions: frozenset[TopicPartition], epoch: int) -> None: ...
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None: ...
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        self.records += [record for record in records if CASE in record.headers]
+
+    def errors(self) -> dict[tuple[str, str], list[str]]:
+        found: dict[tuple[str, str], list[str]] = {}
+        for record in self.records:
+            found.setdefault((record.headers[CASE], record.headers["group"]), []).append(record.headers["error"])
+        return found
+
+
+class Seen(Letters):
+    """And what the analyzer and the recorder said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: list[Record] = []
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        await super().handle(records)
+        self._said += [record for record in records if record.topic != DEAD_LETTERS.name]
+
+    def seqs(self, session_id: str) -> list[int]:
+        """Of the metrics, each once."""
+        mine = [each for each in self._said if each.topic == METRICS.name and each.key == session_id]
+        return sorted({FrameMetrics.decode(record.value).seq for record in mine})
+
+    def recording(self, session_id: str) -> RecordingEvent | None:
+        """How it ended."""
+        mine = [each for each in self._said if each.topic == RECORDINGS.name and each.key == session_id]
+        events = [RecordingEvent.decode(record.value) for record in mine]
+        return next((event for event in events if event.kind not in ("started", "segment")), None)
+
+
+@dataclass
+class Place:
+    """A log with what writes to it as others might."""
+
+    log: EventLog
+    raw: Raw
+    session_id: str
+
+    async def put(self, case: Case) -> None:
+        await self.raw.put(case.topic, case.key, case.value, {**case.headers, CASE: case.name})
+
+
+@pytest.fixture(params=["local", "kafka"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    session_id = f"s-{uuid.uuid4().hex[:8]}"
+    async with AsyncExitStack() as stack:
+        if request.param == "local":
+            local = LocalLog(tmp_path / "log.sqlite")
+            log: EventLog = local
+            raw: Raw = LocalRaw(local)
+        else:
+            bootstrap = request.getfixturevalue("kafka").bootstrap
+            log = KafkaLog(bootstrap)
+            raw = await stack.enter_async_context(kafka_raw(bootstrap))
+        await log.start()
+        stack.push_async_callback(log.close)
+        yield Place(log, raw, session_id)
+
+
+def of_session(event: Contract, session_id: str) -> bytes:
+    return event.model_copy(update={"session_id": session_id}).encode()
+
+
+def bad_events(topic: Topic, session_id: str) -> list[Case]:
+    """What may be wrong with a JSON value that the sink stores."""
+    assert isinstance(topic.example, Contract)
+    good = of_session(topic.example, session_id)
+    name, schema = topic.name, {"schema": topic.schema, "session_id": session_id}
+
+    def case(what: str, reason: str, value: bytes = good, key: str | None = session_id, **headers: str) -> Case:
+        return Case(f"{name}/{what}", topic, key, value, {**schema, **headers}, reason, ("sink-store",))
+
+    return [
+        case("empty", "the value is empty; wanted JSON", b""),
+        case("no JSON", "Invalid JSON", b"\xff\xd8\xff\xe0"),
+        case("JSON of something else", "session_id: Field required", b'{"mood": "good"}'),
+        case("newer schema", f"newer than {topic.schema}", schema=f"{name}.v2"),
+        case("schema of another topic", f"wanted {topic.schema}", schema="jobs.v1"),
+        case("no key", "the record has no key", key=None, session_id=""),
+        case("a path as key", "the key is '../../x'; wanted", key="../../x", session_id="../../x"),
+        case("value of another session", f"value's session_id is '{OTHER}'", of_session(topic.example, OTHER)),
+        case("header of another session", f"header session_id says '{OTHER}'", session_id=OTHER),
+        case("wrong epoch", "header epoch is 'soon'", epoch="soon"),
+        case("1 MiB", f"the value has 1048576 bytes; {name} takes at most", good + b" " * ((1 << 20) - len(good))),
+    ]
+
+
+SINK_TOPICS = (METRICS, STATUS, PREDICTIONS, SIGNALS, RECORDINGS)
+STORED = {  # collection of the good record, and its _id within its session
+    METRICS.name: ("metrics", "{}:17"),
+    STATUS.name: ("status", "{}:17"),
+    PREDICTIONS.name: ("predictions", "{}:0"),
+    SIGNALS.name: ("signals", "{}:heart_rate:1760000001000"),
+    RECORDINGS.name: ("recordings", "r-of-{}"),
+}
+
+
+async def test_what_the_sink_cannot_store_is_buried_and_the_rest_is_stored(place: Place, tmp_path: Path) -> None:
+    cases = [case for topic in SINK_TOPICS for case in bad_events(topic, place.session_id)]
+    store, metrics, letters = SqliteStore(tmp_path / "store.sqlite"), Metrics(), Letters()
+    await store.start()
+    reader = place.log.consumer([DEAD_LETTERS], letters, group=None)
+    await reader.start()
+    sink = build_sink(Settings(rapt_data=tmp_path), place.log, store, metrics)
+    await sink.start()
+    try:
+        for case in cases:
+            await place.put(case)
+        for topic in SINK_TOPICS:  # as another producer sends it: with neither schema nor session in its headers
+            assert isinstance(topic.example, Contract)
+            changes = {"session_id": place.session_id}
+            if topic is RECORDINGS:
+                changes["recording_id"] = STORED[topic.name][1].format(place.session_id)
+            await place.raw.put(topic, place.session_id, topic.example.model_copy(update=changes).encode(), {})
+        for topic in SINK_TOPICS:
+            collection, key = STORED[topic.name]
+            async with asyncio.timeout(60):
+                while await store.get(collection, key.format(place.session_id)) is None:
+                    await asyncio.sleep(0.01)
+        await until(lambda: len(letters.errors()) == len(cases), "a letter for each case")
+        wrong = mismatches(cases, letters)
+        assert not wrong
+        assert await store.count("metrics", {"session_id": OTHER}) == 0
+    finally:
+        await sink.stop()
+        await reader.stop()
+        await store.close()
+
+
+def bad_frames(session_id: str) -> list[Case]:
+    """What may be wrong on `frames`, for a session that is analyzed and recorded."""
+
+    def case(
+        what: str,
+        reason: str,
+        value: bytes = examples.JPEG,
+        *,
+        kind: str = "frame",
+        seq: int = 2,
+        key: str | None = session_id,
+        but: Mapping[str, str | None] = MappingProxyType({}),
+    ) -> Case:
+        headers = {"schema": FRAMES.schema, **headers_of(kind, seq, session_id), **but}
+        said = {name: text for name, text in headers.items() if text is not None}
+        return Case(f"frames/{what}", FRAMES, key, value, said, reason, ("analyzer", "recorder"))
+
+    start, end = start_of(session_id), end_of(session_id)
+    return [
+        case("empty", "the frame has 0 bytes", b"", seq=2),
+        case("no JPEG", "does not start with FF D8", b"not a picture", seq=3),
+        case("cut off", "the JPEG", numbered_jpeg(4)[:-40], seq=4),
+        case("1 MiB of nothing", "does not start with FF D8", bytes(MAX_FRAME_BYTES), seq=5),
+        case("above 1 MiB", "takes at most 1048576", bytes(MAX_FRAME_BYTES + 1), seq=6),
+        case("newer schema", "newer than frames.v1", but={"schema": "frames.v2"}),
+        case("no kind", "header kind is missing", but={"kind": None}),
+        case("unknown kind", "header kind is 'noise'; wanted one of", but={"kind": "noise"}),
+        case("no seq", "header seq is missing", but={"seq": None}),
+        case("negative seq", "header seq is '-1'", but={"seq": "-1"}),
+        case("huge seq", "header seq is '4294967296'", but={"seq": str(1 << 32)}),
+        case("no time", "header captured_at_ms is missing", but={"captured_at_ms": None}),
+        case("no number as time", "header received_at_ms is 'now'", but={"received_at_ms": "now"}),
+        case("no session", "header session_id is missing", but={"session_id": None}),
+        case("no key", "the record has no key", key=None),
+        case("a path as key", "the key is '../../x'", key="../../x", but={"session_id": "../../x"}),
+        case("key of another session", f"header session_id says '{session_id}'", key=OTHER),
+        case("start that is no JSON", "Invalid JSON", b"start", kind="start"),
+        case("empty start", "the value is empty", b"", kind="start"),
+        case("start of another session", f"'{OTHER}'", start_of(OTHER).encode(), kind="start"),
+        case("long start", "JSON may have", start.encode() + b" " * (512 << 10), kind="start"),
+        case("end that is no JSON", "Invalid JSON", b"end", kind="end"),
+        case("end of another session", f"'{OTHER}'", end_of(OTHER).encode(), kind="end"),
+        case("end without a reason", "reason: ", end.encode().replace(b'"client"', b'"boredom"'), kind="end"),
+    ]
+
+
+def bad_snapshots(session_id: str) -> list[Case]:
+    """What may be wrong on `analyzer-state`, each for a session of its own: the newest of each key is read."""
+    cases: list[Case] = []
+
+    def case(what: str, reason: str, value: bytes, key: str | None = None, **headers: str) -> None:
+        key = f"{session_id}-{len(cases)}" if key is None else key
+        said = {"schema": ANALYZER_STATE.schema, "session_id": key, **headers}
+        cases.append(Case(f"analyzer-state/{what}", ANALYZER_STATE, key, value, said, reason, ("analyzer",)))
+
+    case("no JSON", "Invalid JSON", b"\xff\x00")
+    case("JSON of something else", "session_id: Field required", b"{}")
+    case("newer schema", "newer than analyzer-state.v1", b"{}", schema="analyzer-state.v2")
+    case("no key", "the record has no key", b"{}", key="")
+    case("snapshot of another session", f"'{OTHER}'", b'{"session_id": "%s"}' % OTHER.encode())
+    case("header of another session", f"header session_id says '{OTHER}'", b"{}", session_id=OTHER)
+    case("wrong epoch", "header epoch is '-1'", b"{}", epoch="-1")
+    case("above 1 MiB", "takes at most 1048576", bytes((1 << 20) + 1))
+    return cases
+
+
+GOOD_SEQS = [0, 1, *range(10, 15)]
+
+
+async def test_what_is_no_frame_is_buried_and_its_session_goes_on(place: Place, tmp_path: Path) -> None:
+    session_id, metrics, seen = place.session_id, Metrics(), Seen()
+    frames, snapshots = bad_frames(session_id), bad_snapshots(session_id)
+    reader = place.log.consumer([DEAD_LETTERS, METRICS, RECORDINGS], seen, group=None)
+    await reader.start()
+    settings = Settings(rapt_data=tmp_path, graceful_timeout_s=4.0)
+    recorder = build_recorder(settings, place.log, metrics)
+    analyzer = build_analyzer(settings, place.log, metrics, open_faces=NoFaces)
+
+    async def put(kind: str, seq: int, value: bytes) -> None:
+        await place.raw.put(FRAMES, session_id, value, headers_of(kind, seq, session_id))
+
+    for case in snapshots:
+        await place.put(case)
+    await recorder.start()
+    await analyzer.start()
+    try:
+        await put("start", 0, start_of(session_id).encode())
+        for seq in GOOD_SEQS[:2]:
+            await put("frame", seq, numbered_jpeg(seq))
+        for case in frames:
+            await place.put(case)
+        for seq in GOOD_SEQS[2:]:
+            await put("frame", seq, numbered_jpeg(seq))
+        await put("end", GOOD_SEQS[-1], end_of(session_id).encode())
+        await until(lambda: seen.recording(session_id) is not None, "the recording's end")
+        await until(lambda: seen.seqs(session_id) == GOOD_SEQS, "metrics of the good frames")
+        wanted = len(snapshots) + 2 * len(frames)
+        with contextlib.suppress(pytest.fail.Exception):  # the comparison below says which are missing
+            await until(lambda: len(seen.errors()) >= wanted)
+        wrong = mismatches([*frames, *snapshots], seen)
+        assert not wrong
+    finally:
+        await analyzer.stop()
+        await recorder.stop()
+        await reader.stop()
+    event = seen.recording(session_id)
+    assert event is not None
+    assert (event.kind, event.frame_count, event.last_seq) == ("completed", len(GOOD_SEQS), GOOD_SEQS[-1])
+    assert seen.seqs(OTHER) == []
+    assert seen.recording(OTHER) is None
+    assert not [path for path in tmp_path.parent.glob("x*") if path != tmp_path]
+
+
+def bad_results(session_id: str) -> list[Case]:
+    """What no page can be shown."""
+    cases = [
+        replace(case, groups=())
+        for topic in (METRICS, STATUS, PREDICTIONS, RECORDINGS)
+        for case in bad_events(topic, session_id)
+        if "epoch" not in case.name
+    ]
+
+    def case(topic: Topic, what: str, value: bytes, key: str | None = session_id, **headers: str) -> None:
+        said = {"schema": topic.schema, **({"session_id": key} if key else {}), **headers}
+        cases.append(Case(f"{topic.name}/{what}", topic, key, value, said, "", ()))
+
+    case(LANDMARKS, "no seq", examples.LANDMARKS)
+    case(LANDMARKS, "huge seq", examples.LANDMARKS, seq=str(1 << 32))
+    case(LANDMARKS, "empty", b"", seq="3")
+    case(LANDMARKS, "half", examples.LANDMARKS[:100], seq="3")
+    case(LANDMARKS, "1 MiB", bytes(1 << 20), seq="3")
+    case(LANDMARKS, "no number as time", examples.LANDMARKS, seq="3", received_at_ms="now")
+    case(LANDMARKS, "newer schema", examples.LANDMARKS, seq="3", schema="landmarks.v2")
+    case(PREVIEWS, "no JPEG", b"not a picture")
+    case(PREVIEWS, "empty", b"")
+    case(PREVIEWS, "newer schema", examples.JPEG, schema="previews.v2")
+    case(CONTROL, "empty", b"", "PHYS-101")
+    case(CONTROL, "no JSON", b"off", "PHYS-101")
+    case(CONTROL, "newer schema", examples.CONTROL.encode(), "PHYS-101", schema="control.v2")
+    case(CONTROL, "another lecture", examples.CONTROL.encode(), "CHEM-1")
+    case(CONTROL, "no key", examples.CONTROL.encode(), None)
+    return cases
+
+
+async def test_what_no_page_can_be_shown_is_passed_over_and_counted(place: Place, tmp_path: Path) -> None:
+    session_id = place.session_id
+    cases = bad_results(session_id)
+    async with edge(tmp_path / "edge", before_log=lambda _: place.log) as running:
+        await running.store.insert("sessions", session_document(session_id))
+        page = await running.started(session_id, landmarks=True)
+        watcher = await running.client(
+            f"/api/lectures/PHYS-101/live?token={running.access('instructor', 'instructor')}"
+        )
+        await until(lambda: any(message["sessions"] for message in watcher.of("roster")), "the session on the roster")
+        await until(lambda: bool(page.of("recording") and page.of("engagement_status_update")), "how it stands")
+        before = len(page.messages), len(page.binary)
+        for case in cases:
+            await place.put(case)
+        wanted = Counter(case.topic.name for case in cases)
+        async with asyncio.timeout(60):
+            while (counted := await passed_over(running.http.url)).total() < wanted.total():
+                await asyncio.sleep(0.05)
+        assert counted == wanted
+        assert (len(page.messages), len(page.binary)) == before
+        await place.raw.put(STATUS, session_id, of_session(examples.STATUS, session_id), {})
+        await place.raw.put(LANDMARKS, session_id, examples.LANDMARKS, {"seq": "3"})
+        await place.raw.put(PREVIEWS, session_id, examples.JPEG, {})
+        await place.raw.put(CONTROL, "PHYS-101", examples.CONTROL.encode(), {})
+        await until(lambda: len(page.of("status")) == 1 and len(page.binary) == 1, "the good ones on the page")
+        await until(lambda: len(watcher.binary) == 1, "the preview for the teacher")
+        await until(lambda: len(page.of("engagement_status_update")) == 2, "the switch")
+
+
+async def passed_over(url: str) -> Counter[str]:
+    """What the edge's metrics say: topic → records."""
+    async with httpx.AsyncClient() as client:
+        text = (await client.get(f"{url}/metrics")).text
+    found = re.findall(r'rapt_results_passed_over_total\{topic="([a-z-]+)"\} ([0-9]+)', text)
+    return Counter({topic: int(count) for topic, count in found})
+
+
+def mismatches(cases: Sequence[Case], letters: Letters) -> dict[tuple[str, str], list[str]]:
+    """Letters that are missing, or say something else; by case and group."""
+    found, wrong = letters.errors(), {}
+    for case in cases:
+        for group in case.groups:
+            errors = found.get((case.name, group), [])
+            if not errors or not all(case.reason in error for error in errors):
+                wrong[case.name, group] = [case.reason, *errors]
+    return wrong
