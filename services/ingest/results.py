@@ -12,7 +12,7 @@ from schemas.wire import EngagementStatusUpdate
 from services.ingest import messages
 from services.ingest.live import LiveView
 from services.ingest.streams import Streams
-from services.runtime.deadletters import Malformed
+from services.runtime.deadletters import RETRIES, Malformed
 from services.runtime.epochs import NewestEpochs, epoch_of
 from services.runtime.log import Record, TopicPartition
 from services.runtime.metrics import Metrics
@@ -65,6 +65,8 @@ class Results:
         for record in records:
             try:
                 topic = checked(record)
+                if RETRIES in record.headers:
+                    continue  # out of the dead letters: to be stored, and long past
                 if not self._epochs.counts((topic.owner, record.key), epoch_of(record)):
                     self._passed_over.labels(record.topic).inc()
                     continue

@@ -391,11 +391,14 @@ async def test_what_no_page_can_be_shown_is_passed_over_and_counted(place: Place
                 await asyncio.sleep(0.05)
         assert counted == wanted
         assert (len(page.messages), len(page.binary)) == before
+        past = examples.STATUS.model_copy(update={"state": "drowsy"})
+        await place.raw.put(STATUS, session_id, of_session(past, session_id), {"retries": "1"})
         await place.raw.put(STATUS, session_id, of_session(examples.STATUS, session_id), {})
         await place.raw.put(LANDMARKS, session_id, examples.LANDMARKS, {"seq": "3"})
         await place.raw.put(PREVIEWS, session_id, examples.JPEG, {})
         await place.raw.put(CONTROL, "PHYS-101", examples.CONTROL.encode(), {})
-        await until(lambda: len(page.of("status")) == 1 and len(page.binary) == 1, "the good ones on the page")
+        await until(lambda: bool(page.of("status") and page.binary), "the good ones on the page")
+        assert [message["data"]["state"] for message in page.of("status")] == ["engaged"]
         await until(lambda: len(watcher.binary) == 1, "the preview for the teacher")
         await until(lambda: len(page.of("engagement_status_update")) == 2, "the switch")
 
