@@ -124,11 +124,12 @@ class Archive:
             delete(self._dir, recording_id, self._disk)
 
     def _header(self, recording_id: str, start: SessionStart) -> Header:
-        # Two sessions of one student may start in the same millisecond. A file of that name is looked for after the
-        # claim: whoever made it gave up its own claim only then.
-        filename = filename_of(start)
-        claimed = self._disk.claim(claim_path(self._dir, filename), recording_id)
-        taken = not claimed or (self._dir / filename).exists()
+        # Two sessions of one student may start in the same millisecond: each claims the name, then looks who else does.
+        # A file of that name is looked for last: whoever made it gave up its own claim only then.
+        filename, claim = filename_of(start), claim_path(self._dir, start)
+        self._disk.create(claim, b"")
+        others = any(path != claim for path in claim.parent.glob(f"{filename}.*"))
+        taken = others or (self._dir / filename).exists()
         return Header(
             recording_id=recording_id, filename=filename_of(start, taken=taken), codec=self._codec, session=start
         )

@@ -56,22 +56,6 @@ class Disk:
             raise TakenOver("another recorder goes on with it") from None
         return valid_bytes + len(content)
 
-    def claim(self, path: Path, owner: str) -> bool:
-        """Whether a name is the owner's: nobody else's, on whichever replica, from now until the file is removed."""
-        mine = f"{owner}\n"
-        if self.create(path, mine.encode()):
-            return True
-        found = path.read_text()
-        if found != mine and mine.startswith(found):  # a crash cut it short
-            self.write(path, mine.encode())
-            found = mine
-        return found == mine
-
-    def unclaim(self, path: Path, owner: str) -> None:
-        """Give a name back; nothing where it is another's."""
-        if path.exists() and path.read_text().rstrip("\n") == owner:
-            self.remove(path)
-
     def publish(self, temporary: Path, final: Path) -> None:
         """Sync a finished file and move it to its place in one step; both lie on one file system."""
         with temporary.open("rb") as file:

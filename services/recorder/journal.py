@@ -17,7 +17,7 @@ from pathlib import Path
 
 from services.recorder.disk import Disk, TakenOver
 from services.recorder.manifest import Failure, Header, Line, Manifest, Segment, encode_line, parse
-from services.recorder.naming import claim_path, filename_of, open_folder
+from services.recorder.naming import claim_path, open_folder
 
 _MANIFEST = re.compile(r"manifest(?:-(\d+))?\.jsonl")
 _TEMPORARY = re.compile(r".+-(\d+)\.tmp")
@@ -155,7 +155,7 @@ def delete(recordings_dir: Path, recording_id: str, disk: Disk) -> None:
     manifest = read_manifest(recordings_dir, recording_id)
     _delete_all_but_manifests(folder, disk)
     if manifest is not None:
-        disk.unclaim(claim_path(recordings_dir, filename_of(manifest.header.session)), recording_id)
+        disk.remove(claim_path(recordings_dir, manifest.header.session))
     disk.remove(folder)
 
 

@@ -45,9 +45,9 @@ def open_folder(recordings_dir: Path, recording_id: str) -> Path:
     return recordings_dir / "open" / recording_id
 
 
-def claim_path(recordings_dir: Path, filename: str) -> Path:
-    """The file that claims a name for a recording under way."""
-    return recordings_dir / "open" / f"{filename}.claim"
+def claim_path(recordings_dir: Path, start: SessionStart) -> Path:
+    """The file by which a recording under way claims its name; those of others begin with that name too."""
+    return recordings_dir / "open" / f"{filename_of(start)}.{_digest(start.session_id)}.claim"
 
 
 def metadata_path(recordings_dir: Path, recording_id: str) -> Path:

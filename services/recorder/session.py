@@ -12,7 +12,7 @@ import structlog
 
 from schemas.events import RecordingEvent
 from schemas.frames import FrameHeaders
-from schemas.sessions import SessionStart
+from schemas.sessions import SessionEnd, SessionStart
 from services.recorder.archive import Archive
 from services.recorder.disk import TakenOver
 from services.recorder.events import event_of, never_begun, reason_of
@@ -20,13 +20,13 @@ from services.recorder.frame import Frame
 from services.recorder.manifest import ManifestBroken
 from services.recorder.metadata import Metadata
 from services.recorder.naming import wanted
-from services.recorder.parse import parse_end, parse_headers, parse_start
 from services.recorder.picture import Undecodable
 from services.recorder.publisher import Publisher
 from services.recorder.writer import Writer
 from services.runtime.deadletters import Malformed
 from services.runtime.log import Record
 from services.runtime.metrics import Metrics
+from services.runtime.records import decoded, frame_headers
 
 logger = structlog.get_logger(__name__)
 
@@ -74,7 +74,7 @@ class Session:
         self._writer: Writer | None = None
         self._metadata: Metadata | None = None
         self._not_opened: str | None = None  # why, when that was tried
-        self._told = True  # that it was not opened: nobody can be told of a recording of which nothing is known
+        self._told = False  # of that: nobody can be, while nothing is known of the recording
         self._unsafe: list[Record] = []
 
     @property
@@ -91,7 +91,7 @@ class Session:
         readable: list[_Parsed] = []
         for record in records:
             try:
-                readable.append((parse_headers(record), record))
+                readable.append((frame_headers(record), record))
             except Malformed as error:
                 await self._reject(record, error)
         for kind, group in groupby(readable, key=lambda each: each[0].kind):
@@ -130,7 +130,7 @@ class Session:
 
     async def _start(self, record: Record) -> None:
         try:
-            start = parse_start(record)
+            start = decoded(record, SessionStart)
         except Malformed as error:
             return await self._reject(record, error)
         if not wanted(start):
@@ -155,7 +155,7 @@ class Session:
                 await self._tell(event_of("failed", manifest, now_ms(), error=self._not_opened))
             elif start is not None:
                 await self._tell(never_begun(start, now_ms(), self._not_opened))
-            self._told = manifest is not None or start is not None
+            self._told = self._told or manifest is not None or start is not None
             return
         if found is None:
             self._state = State.IGNORED
@@ -189,7 +189,7 @@ class Session:
 
     async def _end(self, record: Record) -> None:
         try:
-            end = parse_end(record)
+            end = decoded(record, SessionEnd)
         except Malformed as error:
             return await self._reject(record, error)
         if self._writer is None and self._state in {State.UNKNOWN, State.FAILED}:
@@ -203,7 +203,7 @@ class Session:
         elif self._metadata is not None:
             # A crash came between the end of the recording and this record's commit: the event may be missing.
             await self._tell(self._metadata.event)
-        elif not self._told:
+        elif self._not_opened is not None and not self._told:
             return await self._reject(record, ManifestBroken(self._not_opened))
         await self._forget()
         self._state, self._writer, self._metadata = State.ENDED, None, None

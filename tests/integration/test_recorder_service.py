@@ -147,6 +147,7 @@ async def test_a_session_becomes_a_file_at_its_own_speed(rig: Rig) -> None:
         headers = FrameHeaders("s-1", "frame", seq, at_ms, at_ms + 20).encode()
         await (await rig.log.send(FRAMES, "s-1", numbered_jpeg(seq), headers))
     event = await rig.end()
+    await rig.until_all_is_done()
 
     assert event.kind == "completed"
     assert event.filename == "ann_PHYS-101_20251009T085320000Z.mp4"
@@ -351,6 +352,79 @@ async def test_a_segment_that_was_damaged_fails_the_recording_by_name(rig: Rig) 
     assert event.error is not None
     assert event.error.startswith("the file could not be finished: 000000-1.mp4: ")
     assert (segment.parent / "000001-1.mp4").exists()
+
+
+async def broken_manifest(rig: Rig, break_it: Callable[[bytes], bytes]) -> None:
+    """Record 21 frames, stop, break the manifest, start again and go on with the session."""
+    first = await rig.start()
+    await rig.begin(start_of())
+    await rig.frames(range(21))
+    await rig.until_all_is_done()
+    await first.stop()
+    [manifest] = (rig.recordings / "open" / "r-s-1").glob("manifest*")
+    manifest.write_bytes(break_it(manifest.read_bytes()))
+    await rig.start()
+    await rig.frames(range(21, 30))
+
+
+async def test_a_manifest_that_breaks_off_ends_as_failed_with_what_can_be_read(rig: Rig) -> None:
+    await broken_manifest(rig, lambda content: content + b"rubbish\n")
+    event = await rig.seen.event()
+    assert event.kind == "failed"
+    assert event.error is not None
+    assert "line 3 of the manifest cannot be read" in event.error
+    rig.seen.events.clear()
+    event = await rig.end()
+    await rig.until_all_is_done()
+    assert (event.kind, event.frame_count, event.error is not None) == ("failed", 21, True)
+    assert event.filename is not None
+    assert numbers_in(rig.recordings / event.filename) == list(range(21))
+
+
+async def test_a_manifest_that_tells_nothing_puts_the_end_among_the_dead_letters(rig: Rig) -> None:
+    await broken_manifest(rig, lambda content: b"rubbish\n" + content)
+    await rig.publish("end", 30, end_of().encode())
+    await rig.until_all_is_done()
+    await rig.seen.until(lambda: len(rig.seen.dead) == 1)
+    [letter] = rig.seen.dead
+    assert (letter.headers["kind"], letter.headers["error_class"]) == ("end", "ManifestBroken")
+    assert "line 1 of the manifest cannot be read" in letter.headers["error"]
+    assert (rig.recordings / "open" / "r-s-1" / "000000-1.mp4").exists()
+
+
+async def test_a_session_that_starts_again_is_told_that_its_manifest_tells_nothing(rig: Rig) -> None:
+    await broken_manifest(rig, lambda content: b"rubbish\n" + content)
+    await rig.begin(start_of())
+    event = await rig.seen.event()
+    assert event.error is not None
+    assert "line 1 of the manifest cannot be read" in event.error
+    await rig.publish("end", 30, end_of().encode())
+    await rig.until_all_is_done()
+    assert rig.seen.dead == []
+
+
+class FullAtOpening(Disk):
+    """Takes no further manifest."""
+
+    def create(self, path: Path, content: bytes) -> bool:
+        if path.suffix == ".jsonl":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return super().create(path, content)
+
+
+async def test_a_recording_that_cannot_be_gone_on_with_fails_and_keeps_what_is_there(rig: Rig) -> None:
+    first = await rig.start()
+    await rig.begin(start_of())
+    await rig.frames(range(21))
+    await rig.until_all_is_done()
+    await first.stop()
+    await rig.run(build_app(Settings(rapt_data=rig.data), rig.log, rig.metrics, disk=FullAtOpening()))
+    await rig.frames(range(21, 30))
+    event = await rig.seen.event()
+    assert (event.kind, event.error) == ("failed", "the recording cannot be written: No space left on device")
+    assert event.frame_count == 21
+    await rig.until_all_is_done()
+    assert recorded_seqs(rig.recordings, "r-s-1") == list(range(21))
 
 
 class HomelessDisk(Disk):
