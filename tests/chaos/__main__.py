@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import sys
 import tempfile
 import time
@@ -28,6 +29,7 @@ def main() -> int:
     chosen = parser.parse_args()
     if not 20 <= chosen.seconds <= LONGEST_S or not 1 <= chosen.students <= 50:
         parser.error(f"wanted --for 20..{LONGEST_S:g} and --students 1..50")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is away is no news here
     out, err = Console(), Console(stderr=True, highlight=False)
     begun_s = time.monotonic()
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from services.assembly import _store
+from pymongo import AsyncMongoClient
+
 from services.recorder.verify import recorded_seqs, times_in_file
-from services.runtime.metrics import Metrics
 from services.runtime.settings import Settings
-from services.runtime.store import Store
 from services.runtime.store.collections import METRICS, PREDICTIONS, RECORDINGS, SESSIONS, STATUS
 from tests.chaos.crowd import LECTURE, Student
 from tests.chaos.verdict import Document, Evidence
@@ -24,23 +23,23 @@ _SHOWN = {
     "state": "status/state",
     "video": "lecture_video_path",
 }
-PAGE = 5_000
 
 
 class Witness:
-    """`async with`; `settled` first, then `of` each student."""
+    """`async with`; `settled` first, then `of` each student. Reads MongoDB by itself, not through what is tested."""
 
     def __init__(self, settings: Settings) -> None:
         self._firebase_url = f"http://{settings.firebase_database_emulator_host}"
-        self._store: Store = _store(settings, Metrics())
         self._recordings = settings.recordings_dir
+        assert settings.mongo_uri is not None
+        self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(settings.mongo_uri.get_secret_value())
+        self._database = self._client[settings.db_name]
 
     async def __aenter__(self) -> "Witness":
-        await self._store.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._store.close()
+        await self._client.close()
 
     async def settled(self, students: Sequence[Student], within_s: float) -> bool:
         """Wait until every session has its recording and a document for each frame; False when the time is over."""
@@ -62,7 +61,7 @@ class Witness:
         windows = await self._all(PREDICTIONS.name, session_id, "window")
         in_files, shown = await asyncio.to_thread(self._read_files, recordings)
         statuses = await self._all(STATUS.name, session_id, "seq")
-        session = await self._store.get(SESSIONS.name, session_id) or {}
+        session = await self._database[SESSIONS.name].find_one({"_id": session_id}) or {}
         node = (await asyncio.to_thread(_attendens, self._firebase_url)).get(student.name, {})
         totals = [each["totals"] for each in statuses if each["totals"] is not None]
         return Evidence(
@@ -97,22 +96,15 @@ class Witness:
 
     async def _is_settled(self, student: Student) -> bool:
         session = {"session_id": student.client.session_id}
-        recordings = await self._store.find(RECORDINGS.name, session)
+        recordings = await self._all(RECORDINGS.name, student.client.session_id, "_id")
         if not recordings or any(each["status"] == "recording" for each in recordings):
             return False
         totals = student.client.tally.totals
         wanted = len(student.client.tally.acked) - (totals.skipped if totals else 0)
-        return await self._store.count(METRICS.name, session) >= wanted
+        return await self._database[METRICS.name].count_documents(session) >= wanted
 
     async def _all(self, collection: str, session_id: str, order: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        while True:
-            page = await self._store.find(
-                collection, {"session_id": session_id}, sort=[(order, 1)], limit=PAGE, skip=len(found)
-            )
-            found += page
-            if len(page) < PAGE:
-                return found
+        return await self._database[collection].find({"session_id": session_id}).sort(order).to_list()
 
 
 def _document(metrics: Mapping[str, Any]) -> Document:
