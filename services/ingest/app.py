@@ -8,6 +8,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.websockets import WebSocket
 
 from schemas.wire import CLOSE_GOING_AWAY
+from services.ingest.endings import OWNER_LIMIT_S
 from services.ingest.live import LiveView
 from services.ingest.live_socket import LiveEndpoint
 from services.ingest.page import mount_page
@@ -100,13 +101,27 @@ def build_app(
     now_ms: Callable[[], int] = clock.now_ms,
     limits: Limits | None = None,
     totals_limit_s: float = TOTALS_LIMIT_S,
+    owner_limit_s: float | None = None,
 ) -> Ingest:
     """`routers` are other services' REST routers, mounted under `/api` too; `parts` are asked for readiness besides the
     edge itself."""
     limits = limits or Limits()
     live = LiveView(store)
-    streams = Streams(log, store, metrics, limits, now_ms, live.changed, totals_limit_s=totals_limit_s)
-    sweep = Sweep(streams, idle_ms=int(settings.session_idle_timeout_s * 1000), now_ms=now_ms)
+    idle_ms = int(settings.session_idle_timeout_s * 1000)
+    if owner_limit_s is None:  # embedded, nobody else can be streaming
+        owner_limit_s = 0.0 if settings.embedded else OWNER_LIMIT_S
+    streams = Streams(
+        log,
+        store,
+        metrics,
+        limits,
+        now_ms,
+        live.changed,
+        idle_ms=idle_ms,
+        totals_limit_s=totals_limit_s,
+        owner_limit_s=owner_limit_s,
+    )
+    sweep = Sweep(streams, idle_ms=idle_ms, now_ms=now_ms)
     results = Results(streams, live, metrics, stale_after_ms=settings.stale_after_ms, now_ms=now_ms)
     live_endpoint = LiveEndpoint(live, store, auth, metrics)
     stream_endpoint = StreamEndpoint(streams, store, auth, metrics, limits, now_ms)

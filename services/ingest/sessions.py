@@ -3,9 +3,15 @@
 A document has the fields of `schemas.rest.Session`, flat, and what ingest needs to go on after a crash: `seq_reserved`
 (no number above it was used), `connection` (the newest start; whose it is owns the stream), `seen_at_ms` (a frame came
 at this time or up to a quarter of the idle limit later), `frame_width`, `frame_height`, `fps`.
+
+And what lets exactly one replica end it (`endings.py`): `end_asked` (the reason, once somebody wants the end),
+`ending_by` (who says it to the log now; nobody takes the session up from here on) and `ending_until_ms` (how long that
+one's word holds).
 """
 
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
 from schemas.rest import NewSession, Session
 from schemas.sessions import Consent, EndReason, SessionStart
@@ -100,19 +106,42 @@ class Sessions:
             "seen_at_ms": now_ms,
             "seq_reserved": max(document["seq_reserved"], SEQ_BLOCK - 1),
         }
-        where = {"connection": document["connection"], "state": document["state"]}
+        where = {"connection": document["connection"], "state": document["state"], "ending_by": None}
         return await self._store.update(SESSIONS.name, document["_id"], changes, where)
 
     async def reserve(self, session_id: str, connection: str, seq: int) -> bool:
-        """Reserve numbers up to `seq`; False when the stream is another connection's by now."""
-        where = {"connection": connection}
+        """Reserve numbers up to `seq`; False when the stream is another connection's by now, or over."""
+        where = {"connection": connection, "state": "live"}
         return await self._store.update(SESSIONS.name, session_id, {"seq_reserved": seq}, where) is not None
 
-    async def seen(self, session_id: str, connection: str, at_ms: int) -> None:
-        await self._store.update(SESSIONS.name, session_id, {"seen_at_ms": at_ms}, {"connection": connection})
+    async def seen(self, session_id: str, connection: str, ending_by: str | None, at_ms: int) -> bool:
+        """Note that this connection streams; False when it does not: another one does, or it was ended."""
+        where = {"connection": connection, "state": "live", "ending_by": ending_by}
+        return await self._store.update(SESSIONS.name, session_id, {"seen_at_ms": at_ms}, where) is not None
 
-    async def ended(self, session_id: str, reason: EndReason, at_ms: int) -> Document | None:
-        """Note the end; the first one counts."""
+    async def asked_to_end(self) -> list[Document]:
+        """Sessions that somebody wants ended by whoever streams them."""
+        return await self._store.find(SESSIONS.name, {"state": "live", "end_asked": {"$ne": None}, "ending_by": None})
+
+    async def ask_end(self, session_id: str, reason: EndReason) -> None:
+        """Ask whoever streams it to end it; who asked first gives the reason."""
+        where = {"state": "live", "end_asked": None}
+        await self._store.update(SESSIONS.name, session_id, {"end_asked": reason}, where)
+
+    async def claim_end(
+        self, document: Document, reason: EndReason, by: str, until_ms: int, where: Mapping[str, Any]
+    ) -> Document | None:
+        """Become the one who ends it: of several that saw the same document, one does. None for the others.
+
+        A claim whose time is over may be taken over; the reason given first stays."""
+        changes = {"ending_by": by, "ending_until_ms": until_ms, "end_asked": document.get("end_asked") or reason}
+        where = {"state": "live", "ending_by": document.get("ending_by"), **where}
+        return await self._store.update(SESSIONS.name, document["_id"], changes, where)
+
+    async def keep_ending(self, session_id: str, by: str, until_ms: int) -> None:
+        await self._store.update(SESSIONS.name, session_id, {"ending_until_ms": until_ms}, {"ending_by": by})
+
+    async def ended(self, document: Document, reason: EndReason, at_ms: int) -> Document | None:
+        """Note the end of a session that was in this state; None when it is in another by now."""
         changes = {"state": "ended", "ended_at_ms": at_ms, "end_reason": reason}
-        updated = await self._store.update(SESSIONS.name, session_id, changes, {"state": {"$ne": "ended"}})
-        return updated or await self.get(session_id)
+        return await self._store.update(SESSIONS.name, document["_id"], changes, {"state": document["state"]})

@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import structlog
 
 from schemas.sessions import EndReason
 from schemas.wire import CLOSE_ENDED, CLOSE_GOING_AWAY, CLOSE_NORMAL, ProcessingEndedAck
+from services.ingest.endings import OWNER_LIMIT_S, Endings
 from services.ingest.protocol import Limits, Protocol
 from services.ingest.sessions import Sessions
 from services.ingest.socket import Socket
 from services.ingest.stream import Stream
+from services.ingest.vigil import Vigil
 from services.runtime.log import EventLog
 from services.runtime.metrics import Metrics
-from services.runtime.store import Document, Store, StoreUnavailable
+from services.runtime.store import Document, Store
 from services.runtime.store.collections import RECORDINGS
 
 logger = structlog.get_logger(__name__)
@@ -22,7 +23,6 @@ logger = structlog.get_logger(__name__)
 # How long the end of a session waits for the analyzer's totals.
 TOTALS_LIMIT_S = 10.0
 DRAIN_LIMIT_S = 5.0
-STORE_RETRY_S = 1.0
 
 
 class Streams:
@@ -37,7 +37,9 @@ class Streams:
         now_ms: Callable[[], int],
         changed: Callable[[str], None],
         *,
+        idle_ms: int,
         totals_limit_s: float = TOTALS_LIMIT_S,
+        owner_limit_s: float = OWNER_LIMIT_S,
     ) -> None:
         self._log = log
         self._store = store
@@ -46,9 +48,19 @@ class Streams:
         self._limits = limits
         self._now_ms = now_ms
         self.changed = changed
+        self.vigil = Vigil(now_ms())
+        self.endings = Endings(
+            self.sessions,
+            now_ms,
+            own=self._own,
+            teller=self._stream,
+            done=self._ended,
+            gone=self.let_go,
+            owner_limit_s=owner_limit_s,
+        )
+        self._idle_ms = idle_ms
         self._totals_limit_s = totals_limit_s
         self._streams: dict[str, Stream] = {}
-        self._ends: dict[str, asyncio.Task[Document | None]] = {}
         self._farewells: set[asyncio.Task[None]] = set()
         self.stopping = False
 
@@ -62,7 +74,7 @@ class Streams:
         """Give a session to this socket."""
         stream = self._streams.get(document["_id"])
         if stream is None:
-            stream = Stream(document, self._log, self.sessions, self._metrics, self._limits, self._now_ms)
+            stream = self._stream(document)
             self._streams[stream.session_id] = stream
             self._metrics.sessions.labels("ingest").set(len(self._streams))
         protocol = Protocol(stream.state, self._limits)
@@ -84,54 +96,51 @@ class Streams:
             del self._streams[stream.session_id]
             self._metrics.sessions.labels("ingest").set(len(self._streams))
 
+    def let_go(self, stream: Stream, document: Document | None) -> None:
+        """The store says that this session is not this replica's any more: tell the socket why."""
+        if document is not None and document["state"] != "ended" and document["connection"] != stream.connection:
+            self.forget(stream, "a newer connection took this session")
+            return
+        if stream.socket is not None:
+            stream.socket.close(CLOSE_ENDED, "the session has ended")
+            stream.socket = stream.protocol = None
+        self.forget(stream, "the session has ended")
+
     async def end(self, session_id: str, reason: EndReason) -> Document | None:
         """End a session once, whoever asks and however often; returns its document, None for an unknown one."""
-        # Whoever asked may go away; the end goes on.
-        return await asyncio.shield(self.end_soon(session_id, reason))
+        return await self.endings.end(session_id, reason)
 
-    def end_soon(self, session_id: str, reason: EndReason) -> "asyncio.Task[Document | None]":
-        """Begin to end a session; the task is one for all who ask meanwhile."""
-        task = self._ends.get(session_id)
-        if task is None:
-            task = asyncio.create_task(self._end(session_id, reason), name=f"end {session_id}")
-            self._ends[session_id] = task
-            task.add_done_callback(partial(self._end_done, session_id))
-        return task
+    def _stream(self, document: Document) -> Stream:
+        return Stream(
+            document,
+            self._log,
+            self.sessions,
+            self._metrics,
+            self._limits,
+            self._now_ms,
+            idle_ms=self._idle_ms,
+            vigil=self.vigil,
+            gone=self._gone,
+        )
 
-    def _end_done(self, session_id: str, task: "asyncio.Task[Document | None]") -> None:
-        del self._ends[session_id]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.warning("a session was not ended", session_id=session_id, error=str(error))
+    async def _gone(self, stream: Stream) -> None:
+        self.let_go(stream, await self.sessions.get(stream.session_id))
 
-    async def _end(self, session_id: str, reason: EndReason) -> Document | None:
-        document = await self.sessions.get(session_id)
-        if document is None or document["state"] == "ended":
-            return document
-        stream = self._streams.get(session_id)
-        if stream is not None and stream.connection != document["connection"]:
-            self.forget(stream, "a newer connection took this session")
-            stream = None
-        now_ms = self._now_ms()
-        if document["state"] == "live":
-            # First the log, then the store: after a crash between the two, the end is said again.
-            teller = stream or Stream(document, self._log, self.sessions, self._metrics, self._limits, self._now_ms)
-            await teller.end(reason, now_ms)
-        document = await self._note_end(session_id, reason, now_ms)
-        if document is not None:
-            self.changed(document["lecture_code"])
-            if stream is not None:
-                task = asyncio.create_task(self._farewell(stream, document), name=f"farewell {session_id}")
-                self._farewells.add(task)
-                task.add_done_callback(self._farewells.discard)
-        return document
+    def _own(self, document: Document) -> Stream | None:
+        """The stream of this session here, unless another replica has it by now."""
+        stream = self._streams.get(document["_id"])
+        if stream is None or stream.connection == document["connection"]:
+            return stream
+        if not stream.claiming:
+            self.let_go(stream, document)
+        return None
 
-    async def _note_end(self, session_id: str, reason: EndReason, at_ms: int) -> Document | None:
-        while True:
-            try:
-                return await self.sessions.ended(session_id, reason, at_ms)
-            except StoreUnavailable as error:
-                logger.warning("the end of a session waits for the store", session_id=session_id, error=str(error))
-            await asyncio.sleep(STORE_RETRY_S)
+    def _ended(self, stream: Stream | None, document: Document) -> None:
+        self.changed(document["lecture_code"])
+        if stream is not None:
+            task = asyncio.create_task(self._farewell(stream, document), name=f"farewell {stream.session_id}")
+            self._farewells.add(task)
+            task.add_done_callback(self._farewells.discard)
 
     async def _farewell(self, stream: Stream, document: Document) -> None:
         """Tell the socket how it went, once the analyzer has said its last, and let it go."""
@@ -181,7 +190,7 @@ class Streams:
         try:
             async with asyncio.timeout(DRAIN_LIMIT_S):
                 await asyncio.gather(*(stream.publisher.drain() for stream in self))
-                await asyncio.gather(*self._ends.values(), return_exceptions=True)
+                await asyncio.gather(*self.endings.tasks, return_exceptions=True)
         except TimeoutError:
             logger.warning("the log did not take every frame in time; clients send them again")
         sockets = [stream.socket for stream in self if stream.socket is not None]
@@ -192,7 +201,7 @@ class Streams:
                 await asyncio.gather(*(socket.closed() for socket in sockets))
         except TimeoutError:
             logger.warning("some sockets did not close in time")
-        unfinished = [*self._farewells, *self._ends.values()]
+        unfinished = [*self._farewells, *self.endings.tasks]
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from schemas.wire import CLOSE_ENDED, CLOSE_POLICY
+from schemas.wire import CLOSE_POLICY
 from services.ingest.stream import Stream
 from services.ingest.streams import Streams
 from services.runtime.log import LogUnavailable
@@ -24,7 +24,6 @@ class Sweep:
         self._streams = streams
         self._idle_ms = idle_ms
         self._now_ms = now_ms
-        self._began_at_ms = now_ms()
         self._looked_at_ms = 0
 
     async def run(self) -> None:
@@ -38,51 +37,59 @@ class Sweep:
                 logger.exception("sweep failed")
 
     async def once(self, now_ms: int) -> None:
-        for stream in self._streams:
+        streams = self._streams
+        streams.vigil.beat(now_ms)
+        for stream in streams:
             if stream.socket is not None and not stream.socket.check_reading():
                 logger.info("a client does not read", session_id=stream.session_id, dropped=stream.socket.dropped)
-            if stream.ending or now_ms - stream.last_frame_at_ms < self._idle_ms:
+            if stream.publisher.outstanding:
+                stream.active_at_ms = now_ms  # it is the log that keeps the session waiting, not the client
+            # Who slept has what came meanwhile still to read.
+            silent_ms = now_ms - max(stream.active_at_ms, streams.vigil.woke_at_ms)
+            if stream.ending or silent_ms < self._idle_ms:
                 continue
             if stream.connection is not None:
-                self._streams.end_soon(stream.session_id, "idle")
+                streams.endings.end_own(stream, "idle")
             elif stream.socket is not None:
                 stream.socket.close(CLOSE_POLICY, "no start_video_session came")
+        await self._answer_asks()
         if now_ms - self._looked_at_ms >= min(LOOK_EVERY_MS, self._idle_ms // 4):
             self._looked_at_ms = now_ms
+            await streams.endings.renew()
             await self._look(now_ms)
+
+    async def _answer_asks(self) -> None:
+        """End what is streamed here and wanted ended elsewhere."""
+        for document in await self._streams.sessions.asked_to_end():
+            stream = self._streams.get(document["_id"])
+            if stream is not None and stream.connection == document["connection"] and not stream.ending:
+                self._streams.endings.end_own(stream, document["end_asked"])
 
     async def _look(self, now_ms: int) -> None:
         """Compare what the store says with the streams here."""
         live = {document["_id"]: document for document in await self._streams.sessions.live()}
         for stream in self._streams:
             document = live.pop(stream.session_id, None)
-            if stream.connection is None or stream.ending:
+            if stream.connection is None or (stream.ending and stream.ending_by is None):
                 continue
-            if document is None:
-                document = await self._streams.sessions.get(stream.session_id)
-                if document is None or document["state"] == "ended":
-                    if stream.socket is not None:
-                        stream.socket.close(CLOSE_ENDED, "the session has ended")
-                        stream.socket = stream.protocol = None
-                    self._streams.forget(stream, "the session has ended")
-            elif document["connection"] != stream.connection:
-                await self._check_taken(stream)
-            elif stream.last_frame_at_ms - document["seen_at_ms"] >= self._idle_ms // 4:
-                await self._streams.sessions.seen(stream.session_id, stream.connection, stream.last_frame_at_ms)
+            seen_at_ms = document["seen_at_ms"] if document is not None else 0
+            doubtful = document is None or document["connection"] != stream.connection
+            if doubtful or stream.active_at_ms - seen_at_ms >= self._idle_ms // 4:
+                await self._confirm(stream)
         for document in live.values():
             if self._orphaned(document, now_ms):
-                self._streams.end_soon(document["_id"], "idle")
+                self._streams.endings.end_orphan(document)
 
-    async def _check_taken(self, stream: Stream) -> None:
-        """Another replica has it, unless the store was read while this one was claiming it."""
-        connection = stream.connection
-        document = await self._streams.sessions.get(stream.session_id)
-        settled = stream.connection == connection and not stream.claiming
-        if settled and document is not None and document["connection"] != connection:
-            self._streams.forget(stream, "a newer connection took this session")
+    async def _confirm(self, stream: Stream) -> None:
+        """Note that it is streamed here; let it go where it is not. The store may have been read while it was claimed:
+        `confirm` asks again."""
+        if not await stream.confirm(stream.active_at_ms):
+            self._streams.let_go(stream, await self._streams.sessions.get(stream.session_id))
 
     def _orphaned(self, document: Document, now_ms: int) -> bool:
         """Live in the store, but no replica has had a frame of it: `seen_at_ms` lags by a quarter of the limit, and
-        after a restart clients have as long as ever to come back."""
+        after a restart or a sleep clients have as long as ever to come back. Whoever began to end it died meanwhile."""
         silent_ms = now_ms - document["seen_at_ms"]
-        return silent_ms >= self._idle_ms * 3 // 2 and now_ms - self._began_at_ms >= self._idle_ms
+        watched_ms = now_ms - self._streams.vigil.woke_at_ms
+        claimed = (document.get("ending_until_ms") or 0) > now_ms
+        return silent_ms >= self._idle_ms * 3 // 2 and watched_ms >= self._idle_ms and not claimed

@@ -150,8 +150,8 @@ class _Conversation:
                 self._tell_jump(outcome.jumped_ms)
             await stream.frame(outcome)
         elif type(outcome) is Duplicate:
-            if outcome.seq <= stream.publisher.acked_seq:
-                self._socket.ack(stream.publisher.acked_seq, again=True)
+            if outcome.seq <= stream.acked_seq:
+                self._socket.ack(stream.acked_seq, again=True)
         elif type(outcome) is Refused:
             self._refuse(outcome)
 
@@ -192,8 +192,8 @@ class _Conversation:
                 resume_from_seq=stream.state.next_seq,
             )
         )
-        if stream.publisher.acked_seq >= 0:
-            self._socket.ack(stream.publisher.acked_seq)
+        if stream.acked_seq >= 0:
+            self._socket.ack(stream.acked_seq)
         self._socket.control(EngagementStatusUpdate(lecture_code=stream.lecture_code, is_enabled=enabled))
         stream.show_recording()
         endpoint.streams.changed(stream.lecture_code)

@@ -69,7 +69,9 @@ def build_router(store: Store, auth: Auth, streams: Streams, *, dev_mode: bool, 
                 ended = await streams.end(session_id, "api")
         except TimeoutError:
             raise HTTPException(
-                503, "the event log is not available; the session ends once it is", headers={"Retry-After": "5"}
+                503,
+                "the event log or the store is not available; the session ends once they are",
+                headers={"Retry-After": "5"},
             ) from None
         if ended is None:
             raise HTTPException(404, f"there is no session {session_id}")
