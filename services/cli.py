@@ -221,26 +221,18 @@ def bench(
 
 
 @app.command()
-def topics(as_json: Json = False) -> None:
+def topics(
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Also change settings that differ: retention and such.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Create what is missing among the topics and check the rest."""
-    from services.runtime.log.topics import ensure_topics
+    from services.runtime.log.connection import connection_of
+    from services.runtime.log.topics_command import run_topics
 
-    settings = _settings(None, None, None)
-    if settings.kafka_bootstrap_servers is None:
-        raise WrongSetting(
-            "KAFKA_BOOTSTRAP_SERVERS: not set; wanted host:port of a broker (the local log needs no topics)"
-        )
-    reports = _run(ensure_topics(settings.kafka_bootstrap_servers))
-    if as_json:
-        out.print_json(
-            json.dumps([{"topic": each.name, "state": each.state, "differences": each.differences} for each in reports])
-        )
-    else:
-        table = Table("topic", "state", "differs")
-        for each in reports:
-            table.add_row(each.name, each.state, "; ".join(each.differences))
-        out.print(table)
-    raise typer.Exit(1 if any(each.differences for each in reports) else 0)
+    connection = connection_of(_settings(None, None, None))
+    raise typer.Exit(_run(run_topics(connection, mend=apply, out=out, as_json=as_json)))
 
 
 @app.command()

@@ -25,7 +25,7 @@ from services.runtime.log.port import (
     Position,
     Record,
 )
-from services.runtime.log.topics import ensure_topics
+from services.runtime.log.topics import ensure_topics, mismatch
 
 logger = structlog.get_logger(__name__)
 
@@ -83,7 +83,10 @@ class KafkaLog:
         for report in await ensure_topics(self._connection, self._topics):
             self._partitions[report.name] = report.partitions
             if report.state == "differs":
-                logger.warning("topic is not as wanted", topic=report.name, differences=report.differences)
+                differences = [str(each) for each in report.differences]
+                logger.warning("topic is not as wanted", topic=report.name, differences=differences)
+        if wrong := mismatch(self._partitions):
+            raise LogStartFailed(wrong)
         producer = KafkaProducer(self._connection, delivery_timeout_s=self._delivery_timeout_s)
         try:
             await producer.start()

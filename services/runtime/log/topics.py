@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
-from schemas.topics import TOPICS, Topic
+from schemas.topics import ANALYZER_STATE, FRAMES, TOPICS, Topic
 from services.runtime.log.connection import Connection
 from services.runtime.log.port import MAX_VALUE_BYTES, LogStartFailed, LogUnavailable
 
@@ -19,14 +19,36 @@ MOST_REPLICAS = 3
 ALREADY_EXISTS = 36
 
 
+# Whoever owns a partition of the second finds what belongs to it on the partition of the same number of the first.
+SIDE_BY_SIDE = ((ANALYZER_STATE.name, FRAMES.name),)
+TOPIC_SETTING = 1  # Kafka's number for "set on this topic"
+
+
+class _Setting(NamedTuple):
+    value: str
+    of_the_topic: bool
+
+
+class Difference(NamedTuple):
+    """One thing that is not as wanted; `mendable` where it can be changed while the topic is in use."""
+
+    setting: str
+    found: str
+    wanted: str
+    mendable: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.found}, wanted {self.wanted}"
+
+
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """What was found of one topic. `differences` say setting, found and wanted, each in a few words."""
+    """What was found of one topic. `mended` had differences; all other states tell what is there now."""
 
     name: str
-    state: Literal["created", "as wanted", "differs"]
+    state: Literal["created", "as wanted", "mended", "differs"]
     partitions: int
-    differences: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
 
 def topic_settings(topic: Topic) -> dict[str, str]:
@@ -51,8 +73,11 @@ def topic_settings(topic: Topic) -> dict[str, str]:
     return settings
 
 
-async def ensure_topics(connection: Connection, topics: Sequence[Topic] = TOPICS) -> list[TopicReport]:
-    """Create what is missing and compare the rest; nothing that exists is changed.
+async def ensure_topics(
+    connection: Connection, topics: Sequence[Topic] = TOPICS, *, mend: bool = False
+) -> list[TopicReport]:
+    """Create what is missing and compare the rest. What exists is changed only to `mend`, and only settings: keys of
+    another number of partitions would be on other ones.
 
     Raises `LogStartFailed` when Kafka cannot be reached or refuses.
     """
@@ -65,11 +90,25 @@ async def ensure_topics(connection: Connection, topics: Sequence[Topic] = TOPICS
         created = await _create(admin, topics)
         counts = await _partition_counts(admin, topics)
         found = await _settings(admin, [topic for topic in topics if topic.name not in created])
+        reports = [
+            _report(topic, topic.name in created, counts[topic.name], found.get(topic.name, {})) for topic in topics
+        ]
+        return [await _mend(admin, each, found.get(each.name, {})) if mend else each for each in reports]
     except (KafkaError, TimeoutError, OSError) as error:
         raise LogStartFailed(f"Kafka at {connection.bootstrap} did not tell its topics: {describe(error)}") from error
     finally:
         await admin.close()
-    return [_report(topic, topic.name in created, counts[topic.name], found.get(topic.name, {})) for topic in topics]
+
+
+def mismatch(counts: Mapping[str, int]) -> str | None:
+    """What is wrong with these numbers of partitions, such that services cannot work. Pure."""
+    for beside, topic in SIDE_BY_SIDE:
+        if beside in counts and topic in counts and counts[beside] != counts[topic]:
+            return (
+                f"the topic {beside} has {counts[beside]} partitions and {topic} has {counts[topic]}; "
+                "both need the same number, see `rapt topics`"
+            )
+    return None
 
 
 async def connect_admin(connection: Connection) -> AIOKafkaAdminClient:
@@ -130,31 +169,43 @@ async def _partition_counts(admin: AIOKafkaAdminClient, topics: Sequence[Topic])
             await asyncio.sleep(0.1)
 
 
-async def _settings(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, dict[str, str]]:
-    """What Kafka says of the topics: name → setting → value."""
+async def _settings(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, dict[str, _Setting]]:
+    """What Kafka says of the topics: name → setting → value, and whether it was set on the topic."""
     if not topics:
         return {}
     wanted = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, _Setting]] = {}
     for response in await admin.describe_configs(wanted):
         for code, _, _, name, entries in response.resources:
             if code:
                 raise LogUnavailable(f"Kafka would not tell the settings of {name}: {describe(for_code(code)())}")
-            found[name] = {entry[0]: entry[1] for entry in entries}
+            found[name] = {entry[0]: _Setting(entry[1], entry[3] == TOPIC_SETTING) for entry in entries}
     return found
 
 
-def _report(topic: Topic, created: bool, partitions: int, found: Mapping[str, str]) -> TopicReport:
+def _report(topic: Topic, created: bool, partitions: int, found: Mapping[str, _Setting]) -> TopicReport:
+    if created:
+        return TopicReport(topic.name, "created", partitions)
     differences = []
     if partitions != topic.partitions:
-        differences.append(f"partitions: {partitions}, wanted {topic.partitions}")
-    if not created:
-        differences += [
-            f"{setting}: {found.get(setting)}, wanted {value}"
-            for setting, value in topic_settings(topic).items()
-            if found.get(setting) != value
-        ]
-    state: Literal["created", "as wanted", "differs"] = (
-        "differs" if differences else "created" if created else "as wanted"
-    )
-    return TopicReport(topic.name, state, partitions, tuple(differences))
+        differences.append(Difference("partitions", str(partitions), str(topic.partitions), mendable=False))
+    for setting, wanted in topic_settings(replace(topic, partitions=partitions)).items():
+        value = found[setting].value if setting in found else "nothing"
+        if value != wanted:
+            differences.append(Difference(setting, value, wanted))
+    return TopicReport(topic.name, "differs" if differences else "as wanted", partitions, tuple(differences))
+
+
+async def _mend(admin: AIOKafkaAdminClient, report: TopicReport, found: Mapping[str, _Setting]) -> TopicReport:
+    """Set what can be set. aiokafka can only replace all settings of a topic, so those that are not ours go along."""
+    changes = {each.setting: each.wanted for each in report.differences if each.mendable}
+    if not changes:
+        return report
+    kept = {name: setting.value for name, setting in found.items() if setting.of_the_topic}
+    resource = ConfigResource(ConfigResourceType.TOPIC, report.name, {**kept, **changes})
+    for response in await admin.alter_configs([resource]):
+        for code, text, *_ in response.resources:
+            if code:
+                raise LogStartFailed(f"Kafka would not change the topic {report.name}: {text or for_code(code)()}")
+    left = tuple(each for each in report.differences if not each.mendable)
+    return replace(report, state="differs", differences=left) if left else replace(report, state="mended")
