@@ -165,7 +165,7 @@ def history(settings: Settings) -> History:
     from services.runtime.log.connection import connection_of
     from services.runtime.log.kafka_history import KafkaHistory
 
-    return KafkaHistory(connection_of(settings).options)
+    return KafkaHistory(connection_of(settings))
 
 
 async def retry_dead_letters(settings: Settings, letters: Sequence[LetterId], wanted: Wanted) -> Retried:

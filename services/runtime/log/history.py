@@ -18,7 +18,7 @@ READ_RECORDS, READ_BYTES = 256, 8 << 20
 
 class History(Protocol):
     def records(self, topic: Topic) -> AsyncGenerator[Record, None]:
-        """One partition after the other, each from its oldest record on. Raises `LogUnavailable`."""
+        """Each partition from its oldest record on. Raises `LogUnavailable`."""
 
 
 class LocalHistory:
