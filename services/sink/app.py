@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -15,6 +15,8 @@ from services.runtime.metrics import Metrics
 from services.runtime.settings import Settings
 from services.runtime.store import Store, StoreUnavailable
 from services.sink.destination import Destination
+from services.sink.firebase import FirebaseGroup
+from services.sink.firebase_client import firebase_client
 from services.sink.handlers import Delivery
 from services.sink.store_destination import StoreDestination
 
@@ -26,15 +28,33 @@ MEASURE_LAG_EVERY_S = 5.0
 
 
 def build_app(settings: Settings, log: EventLog, store: Store, metrics: Metrics) -> Part:
-    """Another destination is another line here: its group, its offsets and its retries are its own."""
-    groups = [
-        Group(StoreDestination(store, metrics), log, metrics),
-    ]
+    """Another destination is another group here: its offsets and its retries are its own. Raises `WrongSetting`."""
+    groups: list[Feed] = [Group(StoreDestination(store, metrics), log, metrics)]
+    if (firebase := firebase_client(settings)) is not None:
+        create = settings.firebase_unknown_lectures == "create"
+        groups.append(FirebaseGroup(firebase, log, metrics, create_lectures=create))
     return Sink(groups, store)
 
 
+class Feed(Protocol):
+    """A destination with its consumer group."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the destination does not take writes now."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def measure_lag(self) -> None: ...
+
+
 class Group:
-    """A destination with the consumer group that feeds it."""
+    """A destination with the consumer group that feeds it, batch by batch."""
 
     def __init__(self, destination: Destination[Any], log: EventLog, metrics: Metrics) -> None:
         self.name = f"sink-{destination.name}"
@@ -53,7 +73,6 @@ class Group:
 
     @property
     def trouble(self) -> str | None:
-        """Why the destination does not take writes now."""
         return self._delivery.trouble
 
     async def measure_lag(self) -> None:
@@ -68,7 +87,7 @@ class Sink:
 
     name = "sink"
 
-    def __init__(self, groups: Sequence[Group], store: Store) -> None:
+    def __init__(self, groups: Sequence[Feed], store: Store) -> None:
         self._groups = groups
         self._store = store
         self._stopping = asyncio.Event()
