@@ -42,11 +42,16 @@ def _number(luma: NDArray[np.generic]) -> int:
 
 
 def start_of(
-    session_id: str = "s-1", *, dev_mode: bool = False, record: bool = True, consent: bool = True
+    session_id: str = "s-1",
+    *,
+    student_id: str = "ann",
+    dev_mode: bool = False,
+    record: bool = True,
+    consent: bool = True,
 ) -> SessionStart:
     return SessionStart(
         session_id=session_id,
-        student_id="ann",
+        student_id=student_id,
         lecture_code="PHYS-101",
         started_at_ms=STARTED_AT_MS,
         frame_width=SIZE[0],
