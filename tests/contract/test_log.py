@@ -250,6 +250,38 @@ async def test_lag_counts_what_is_not_committed(place: Place) -> None:
     assert (await member.lag())[source] == 12
 
 
+async def test_the_oldest_that_is_not_finished_is_known_by_the_logs_time(place: Place) -> None:
+    log, listener = await place.open(), Listener(done=False)
+    member = await place.member(log, listener, group=place.group())
+    assert member.oldest_ms() is None
+    for number in range(3):
+        await (await log.send(place.one, "key", b"%d" % number))
+        await until(lambda want=number + 1: len(listener.records) == want, "it arrived")  # type: ignore[misc]
+    taken_ms = [record.timestamp_ms for record in listener.records]
+    assert member.oldest_ms() == taken_ms[0]
+    listener.finish(listener.records[1:2])
+    assert member.oldest_ms() == taken_ms[0], "finished behind one that is not"
+    listener.finish(listener.records[:1])
+    assert member.oldest_ms() == taken_ms[2]
+    listener.finish(listener.records)
+    assert member.oldest_ms() is None
+
+
+async def test_a_record_that_waits_for_its_turn_counts_as_not_finished(place: Place) -> None:
+    log, listener = await place.open(), Listener()
+    member = await place.member(log, listener, group=place.group())
+    await fill(log, place.one, 1)
+    await until(lambda: len(listener.records) == 1 and member.oldest_ms() is None, "the first is finished")
+    listener.gate.clear()
+    await fill(log, place.one, 1)  # the handler holds this one
+    await until(lambda: listener.inside == 1, "the handler was called")
+    held_ms = member.oldest_ms()
+    assert held_ms is not None
+    listener.gate.set()
+    await until(lambda: len(listener.records) == 2, "it was let go")
+    assert held_ms == listener.records[1].timestamp_ms
+
+
 async def test_what_revoked_finishes_is_committed(place: Place) -> None:
     class Drains(Listener):
         async def revoked(self, partitions: frozenset[TopicPartition]) -> None:

@@ -11,8 +11,9 @@ from services.runtime.metrics import Metrics
 class Behind:
     """A consumer that tells the lag it was given; None: the log does not answer."""
 
-    def __init__(self, lags: Mapping[TopicPartition, int] | None) -> None:
+    def __init__(self, lags: Mapping[TopicPartition, int] | None, oldest: int | None = None) -> None:
         self.lags = lags
+        self.oldest = oldest
 
     async def start(self) -> None: ...
 
@@ -24,6 +25,9 @@ class Behind:
         if self.lags is None:
             raise LogUnavailable("the broker is away")
         return self.lags
+
+    def oldest_ms(self) -> int | None:
+        return self.oldest
 
 
 def shown(metrics: Metrics, topic: str) -> float | None:
@@ -48,3 +52,18 @@ async def test_without_an_answer_the_last_measurement_stays() -> None:
     consumer.lags = None
     await measure_lag(consumer, "group", [METRICS], metrics)
     assert shown(metrics, "metrics") == 2
+
+
+async def test_the_seconds_are_the_age_of_the_oldest_record_and_go_on_while_the_log_is_away() -> None:
+    metrics, consumer = Metrics(), Behind({TopicPartition("metrics", 0): 2}, oldest=1_000)
+
+    async def seconds(clock_ms: int) -> float | None:
+        await measure_lag(consumer, "group", [METRICS], metrics, lambda: clock_ms)
+        return metrics.registry.get_sample_value("rapt_consumer_lag_seconds", {"group": "group"})
+
+    assert await seconds(4_500) == 3.5
+    consumer.lags = None
+    assert await seconds(6_000) == 5.0
+    assert await seconds(900) == 0, "the broker's clock is a little ahead"
+    consumer.oldest = None
+    assert await seconds(7_000) == 0

@@ -68,3 +68,18 @@ def test_finishing_what_was_not_handed_out_does_nothing(committed: int, offsets:
     for offset in offsets:
         tracker.finish(offset)
     assert tracker.committable == committed
+
+
+@given(handed_out())
+def test_the_oldest_is_the_first_that_is_not_finished(case: tuple[int, list[int], list[int]]) -> None:
+    committed, offsets, finished = case
+    tracker = OffsetTracker(committed)
+    for offset in offsets:
+        tracker.add(offset, 10 * offset)
+    for offset in finished:
+        tracker.finish(offset)
+    unfinished = sorted(set(offsets) - set(finished))
+    assert tracker.oldest_ms == (10 * unfinished[0] if unfinished else None)
+    assert tracker.held == len(offsets)
+    assert tracker.committable <= (unfinished[0] if unfinished else 1 << 62)
+    assert tracker.held == len([each for each in offsets if unfinished and each >= unfinished[0]])

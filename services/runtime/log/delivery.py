@@ -16,6 +16,7 @@ logger = structlog.get_logger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
+MOST_UNCOMMITTED = 65_536
 
 
 def pause_s(attempt: int) -> float:
@@ -26,6 +27,9 @@ def pause_s(attempt: int) -> float:
 
 class Delivery:
     """One consumer's calls to its handler, and the offsets of what it was handed.
+
+    The uncommitted (handed out and not finished, or finished behind one that is not) are `MOST_UNCOMMITTED` records at
+    most, and the last batch: when there are more, the next batch waits.
 
     `epoch` changes whenever partitions are taken away: what was fetched under an older one is stale. Without a group
     every record is delivered and no offset is kept. `still_member` is asked before each call of `handle`; where it says
@@ -43,6 +47,9 @@ class Delivery:
         self._trackers: dict[TopicPartition, OffsetTracker] = {}
         self._interrupted = asyncio.Event()  # ends a pause between two attempts
         self._revoking = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._waiting_ms: int | None = None
         self.halted = False
         self.epoch = 0
 
@@ -54,6 +61,16 @@ class Delivery:
         tracker = self._trackers.get(partition)
         return None if tracker is None else tracker.committed
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the log took the oldest record that is not finished, of those handed out and those about to be."""
+        ages = [self._waiting_ms, *(tracker.oldest_ms for tracker in self._trackers.values())]
+        return min((each for each in ages if each is not None), default=None)
+
+    def await_turn(self, records: Sequence[Record]) -> None:
+        """Note that these are the next to be delivered."""
+        self._waiting_ms = min((record.timestamp_ms for record in records), default=None)
+
     async def idle(self) -> None:
         """Wait until no call is under way."""
         async with self._one_call:
@@ -63,6 +80,7 @@ class Delivery:
         """No further call of `assigned` or `handle`; a pause between two attempts ends."""
         self.halted = True
         self._interrupted.set()
+        self._room.set()
 
     async def assign(
         self, committed: Mapping[TopicPartition, int], epoch: int, ready: Callable[[], object] | None = None
@@ -101,6 +119,7 @@ class Delivery:
         self.epoch += 1
         self._revoking += 1
         self._interrupted.set()
+        self._room.set()
         try:
             async with self._one_call:
                 mine = self.owned if partitions is None else frozenset(partitions) & self.owned
@@ -127,6 +146,14 @@ class Delivery:
         False, and nothing done, when the batch was fetched under an older epoch, or by one who is no member any more;
         else `taken` is called first.
         """
+        self.await_turn(records)
+        try:
+            await self._room.wait()
+            return await self._deliver(records, epoch, taken)
+        finally:
+            self.await_turn(())
+
+    async def _deliver(self, records: Sequence[Record], epoch: int, taken: Callable[[], object] | None) -> bool:
         trackers: dict[TopicPartition, OffsetTracker] = {}
         failures = 0
         while not self.halted:
@@ -139,6 +166,7 @@ class Delivery:
                     if taken is not None:
                         taken()
                     trackers = dict(self._trackers) if self._tracked else {}
+                    self.await_turn(())
                 if self._tracked:
                     records = self._still_owned(records, trackers)
                 if not records:
@@ -167,6 +195,7 @@ class Delivery:
             tracker = self._trackers[partition]
             if (offset := tracker.committable) > tracker.committed:
                 offsets[partition] = offset
+        self._look_for_room()
         return offsets
 
     def mark(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -184,8 +213,15 @@ class Delivery:
             if (tracker := trackers.get(record.source)) is not None and tracker is self._trackers.get(record.source)
         ]
         for record in mine:
-            trackers[record.source].add(record.offset)
+            trackers[record.source].add(record.offset, record.timestamp_ms)
+        self._look_for_room()
         return mine
+
+    def _look_for_room(self) -> None:
+        if sum(tracker.held for tracker in self._trackers.values()) < MOST_UNCOMMITTED or self._revoking or self.halted:
+            self._room.set()
+        else:
+            self._room.clear()
 
     async def _pause(self, attempt: int) -> None:
         try:

@@ -144,6 +144,9 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             raise LogUnavailable(describe(error)) from error
         return {TopicPartition(*source): max(0, ends[source] - offset) for source, offset in done.items()}
 
+    def oldest_ms(self) -> int | None:
+        return self._delivery.oldest_ms
+
     # -- reading ------------------------------------------------------------------------------------------------
 
     @property
@@ -160,6 +163,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         records = [record_of(each) for each in message]
         while records and not self._delivery.halted:
+            self._delivery.await_turn(records)
             try:
                 await self._settled.wait()
                 epoch = self._delivery.epoch
@@ -174,6 +178,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             except (KafkaError, LogUnavailable) as error:
                 logger.warning("a batch cannot be delivered yet", group=self._group, error=describe(error))
                 await asyncio.sleep(pause_s(0))
+        self._delivery.await_turn(())
         self._delivered_epoch = self._delivery.epoch
         if self._delivery.halted:
             await asyncio.sleep(0.05)  # until the subscriber is stopped, what it still reads is left unread

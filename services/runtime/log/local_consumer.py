@@ -93,6 +93,9 @@ class LocalConsumer:
             lags[partition.source] = self._log.next_offset(partition_id) - done
         return lags
 
+    def oldest_ms(self) -> int | None:
+        return self.delivery.oldest_ms
+
     # -- membership ---------------------------------------------------------------------------------------------
 
     async def take_over(self, partitions: frozenset[TopicPartition], epoch: int) -> None:

@@ -110,6 +110,10 @@ class Consumer(Protocol):
     async def lag(self) -> Mapping[TopicPartition, int]:
         """Records after the committed offset, for the partitions that this member owns."""
 
+    def oldest_ms(self) -> int | None:
+        """When the log took the oldest record that is not finished, of those handed to this member and those next in
+        turn. None: all is finished, as far as it was read."""
+
 
 class EventLog(Protocol):
     name: str
