@@ -24,7 +24,10 @@ Tell = Callable[[str], None]
 
 
 async def run(seed: int, seconds: float, students: int, folder: Path, tell: Tell, only: Sequence[str] = ()) -> Verdict:
-    """Stream for about so many seconds. `only`: keep the faults whose name contains one of these."""
+    """Stream until all faults are through, for at most about so many seconds.
+
+    `only`: keep the faults whose name contains one of these.
+    """
     faults = plan(seed, seconds)
     if only:
         faults = [fault for fault in faults if any(part in fault.name for part in only)]
@@ -89,7 +92,6 @@ class _Run:
             if time.monotonic() - begun_s + fault.lasts_s > self._seconds:
                 return faults[number:]
             await self._fault(fault)
-        await asyncio.sleep(max(0.0, begun_s + self._seconds - time.monotonic()))
         return []
 
     async def _fault(self, fault: Fault) -> None:
