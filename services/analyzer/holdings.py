@@ -68,7 +68,7 @@ class Holdings:
     async def take(self, partitions: frozenset[TopicPartition], epoch: int) -> None:
         """Hold these from now on. Nothing is changed when it raises (`LogUnavailable`)."""
         back = {source for source in partitions if source in self._kept and self._kept[source].epoch + 1 == epoch}
-        loaded = [live for source in sorted(partitions - back) for live in await self._load(source, epoch)]
+        loaded = await self._load(partitions - back, epoch)
         kept = [live for source in back for live in self._kept[source].sessions]
         for live in kept:
             live.subject.epoch = epoch
@@ -108,9 +108,12 @@ class Holdings:
                 del self.live[session_id]
                 yield session_id
 
-    async def _load(self, source: TopicPartition, epoch: int) -> list[Live]:
-        found = []
-        for session_id, record in (await self._log.snapshot(ANALYZER_STATE, source.partition)).items():
+    async def _load(self, sources: frozenset[TopicPartition], epoch: int) -> list[Live]:
+        found: list[Live] = []
+        by_number = {source.partition: source for source in sources}
+        if not by_number:
+            return found
+        for session_id, record in (await self._log.snapshot(ANALYZER_STATE, *by_number)).items():
             try:
                 state = snapshots.read(record)
             except Malformed as error:  # the session starts anew
@@ -118,7 +121,7 @@ class Holdings:
                 await self._bury(session_id, epoch)
                 continue
             if self._of_use(state, record):
-                found.append(self._live(state, source, epoch))
+                found.append(self._live(state, by_number[record.partition], epoch))
             else:
                 await self._bury(session_id, epoch)
         return found
