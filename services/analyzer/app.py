@@ -124,7 +124,6 @@ class Analyzer:
         threads: int,
     ) -> None:
         self._metrics = metrics
-        self._clock_ms = clock_ms
         self._vision = vision
         self._load = load
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="analyzer", initializer=_give_way)
@@ -198,9 +197,6 @@ class Analyzer:
         """Waits for nobody: who does not look for a while was asleep (`lease.py`)."""
         while True:
             self._handler.upkeep()
-            oldest_ms = self._scheduler.oldest_received_ms()
-            age_s = 0.0 if oldest_ms is None else max(0, self._clock_ms() - oldest_ms) / 1000
-            self._metrics.consumer_lag_seconds.labels(GROUP).set(age_s)
             await asyncio.sleep(UPKEEP_EVERY_S)
 
     async def _measure_lag(self) -> None:

@@ -172,11 +172,6 @@ class Scheduler:
         """Nothing of these partitions waits or is worked on."""
         return not any((lane.entries or lane.busy) and lane.source in partitions for lane in self._lanes.values())
 
-    def oldest_received_ms(self) -> int | None:
-        """When ingest took the oldest record that waits."""
-        heads = (lane.entries[0].headers for lane in self._lanes.values() if lane.entries)
-        return min((head.received_at_ms for head in heads if head is not None), default=None)
-
     def _open(self, first: Entry) -> _Lane:
         source = first.record.source
         assigned_at_ms = self._assigned_at_ms.get(source, 0)

@@ -59,7 +59,7 @@ class Group:
     def __init__(self, destination: Destination[Any], log: EventLog, metrics: Metrics) -> None:
         self.name = f"sink-{destination.name}"
         self._metrics = metrics
-        self._delivery = Delivery(destination, self._finish, DeadLetters(log, metrics, self.name), metrics)
+        self._delivery = Delivery(destination, self._finish, DeadLetters(log, metrics, self.name))
         self._topics = destination.topics
         self._consumer: Consumer = log.consumer(self._topics, self._delivery, group=self.name, max_records=MAX_RECORDS)
 

@@ -8,10 +8,8 @@ from typing import Generic, TypeVar
 import structlog
 
 from services.runtime.backoff import backoff_s
-from services.runtime.clock import now_ms
 from services.runtime.deadletters import DeadLetters, Malformed
 from services.runtime.log import LogUnavailable, Record, TopicPartition
-from services.runtime.metrics import Metrics
 from services.sink.destination import Destination, DestinationDown
 
 logger = structlog.get_logger(__name__)
@@ -37,12 +35,10 @@ class Delivery(Generic[Item]):
         destination: Destination[Item],
         finish: Callable[[Record], None],
         dead_letters: DeadLetters,
-        metrics: Metrics,
     ) -> None:
         self._destination = destination
         self._finish = finish
         self._dead_letters = dead_letters
-        self._age = metrics.consumer_lag_seconds.labels(f"sink-{destination.name}")
         self._halted = asyncio.Event()
         self.trouble: str | None = None
 
@@ -57,59 +53,56 @@ class Delivery(Generic[Item]):
     async def handle(self, records: Sequence[Record]) -> None:
         if not records:
             return
-        oldest_ms = min(record.timestamp_ms for record in records)
         try:
-            await self._deliver(records, oldest_ms)
+            await self._deliver(records)
         except Halted:
             logger.info("left for the next owner", destination=self._destination.name, records=len(records))
-        else:
-            self._age.set(0)
 
-    async def _deliver(self, records: Sequence[Record], oldest_ms: int) -> None:
+    async def _deliver(self, records: Sequence[Record]) -> None:
         parsed: list[tuple[Record, Item]] = []
         for record in records:
             try:
                 parsed.append((record, self._destination.parse(record)))
             except Malformed as error:
-                await self._give_up(record, error, oldest_ms)
+                await self._give_up(record, error)
             except Exception as error:
                 logger.exception("cannot parse", topic=record.topic, offset=record.offset)
-                await self._give_up(record, error, oldest_ms)
+                await self._give_up(record, error)
         try:
-            await self._write(parsed, oldest_ms)
+            await self._write(parsed)
         except (Halted, asyncio.CancelledError):
             raise
         except Exception:
             # One record's trouble must not hold the rest: find it by writing one by one.
             logger.exception("batch failed, one by one now", destination=self._destination.name, records=len(parsed))
             for each in parsed:
-                await self._write_one(each, oldest_ms)
+                await self._write_one(each)
 
-    async def _write(self, parsed: Sequence[tuple[Record, Item]], oldest_ms: int) -> None:
+    async def _write(self, parsed: Sequence[tuple[Record, Item]]) -> None:
         if parsed:
-            await self._persist(lambda: self._destination.write([item for _, item in parsed]), oldest_ms)
+            await self._persist(lambda: self._destination.write([item for _, item in parsed]))
         for record, _ in parsed:
             self._finish(record)
 
-    async def _write_one(self, each: tuple[Record, Item], oldest_ms: int) -> None:
+    async def _write_one(self, each: tuple[Record, Item]) -> None:
         for attempt in range(1, TRIES_OF_A_BUG + 1):
             try:
-                return await self._write([each], oldest_ms)
+                return await self._write([each])
             except (Halted, asyncio.CancelledError):
                 raise
             except Exception as error:
                 record = each[0]
                 logger.exception("cannot write", topic=record.topic, offset=record.offset, attempt=attempt)
                 if attempt == TRIES_OF_A_BUG:
-                    return await self._give_up(record, error, oldest_ms)
+                    return await self._give_up(record, error)
                 await self._pause(attempt)
         return None
 
-    async def _give_up(self, record: Record, error: Exception, oldest_ms: int) -> None:
-        await self._persist(lambda: self._dead_letters.send(record, error), oldest_ms)
+    async def _give_up(self, record: Record, error: Exception) -> None:
+        await self._persist(lambda: self._dead_letters.send(record, error))
         self._finish(record)
 
-    async def _persist(self, attempt_it: Callable[[], Awaitable[None]], oldest_ms: int) -> None:
+    async def _persist(self, attempt_it: Callable[[], Awaitable[None]]) -> None:
         """Try until the other side has it; raises `Halted` when told to stop meanwhile."""
         attempt = 0
         while True:
@@ -118,7 +111,6 @@ class Delivery(Generic[Item]):
             except (DestinationDown, LogUnavailable) as error:
                 attempt += 1
                 self.trouble = str(error)
-                self._age.set(max(0, now_ms() - oldest_ms) / 1000)
                 if attempt == 1 or attempt % 20 == 0:
                     logger.warning(
                         "trying again", destination=self._destination.name, attempt=attempt, error=str(error)

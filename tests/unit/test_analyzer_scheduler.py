@@ -173,14 +173,6 @@ def test_given_away_partitions_leave_nothing_behind() -> None:
     assert (turns.waiting, turns.waiting_bytes) == (0, 0)
 
 
-def test_the_oldest_that_waits() -> None:
-    turns = scheduler()
-    assert turns.oldest_received_ms() is None
-    add(turns, "a", [500])
-    add(turns, "b", [300, 100])
-    assert turns.oldest_received_ms() == 300
-
-
 def overload(seconds: int, *, sessions: int, fps: int, frame_ms: float) -> tuple[Counter[str], list[float], list[int]]:
     """A simulation: who gets how many frames analyzed, their ages when analyzed, and session s0's analyzed seqs."""
     turns = scheduler()
