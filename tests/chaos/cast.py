@@ -199,7 +199,7 @@ def cast(folder: Path, *, full_disk: bool) -> Iterator[Cast]:
             "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap,
             "MONGO_URI": mongo.uri,
             "DB_NAME": "chaos",
-            "FIREBASE_DATABASE_URL": f"http://127.0.0.1:{firebase_port}/?ns=chaos",
+            "FIREBASE_DATABASE_URL": "https://chaos.firebasedatabase.app",
             "FIREBASE_DATABASE_EMULATOR_HOST": f"127.0.0.1:{firebase_port}",
             "VIDEO_STORAGE_PATH": str(folder / "recordings"),
             # Two cores carry it all: nobody raises a hand here, and what comes late because of that is no loss.
