@@ -193,6 +193,8 @@ class FirebaseGroup:
                     self._reached = True
                 await self._write_these(self._pending.keys(MOST_STUDENTS))
             except FirebaseDown as error:
+                if error.unsure:
+                    self._pending.failed((), unsure=True)
                 self._failed(str(error))
             except Halted:
                 return

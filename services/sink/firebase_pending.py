@@ -112,11 +112,14 @@ class Pending:
         return done
 
     def failed(self, plans: Iterable[Plan], *, unsure: bool) -> None:
-        """Nobody knows what Firebase has of these. `unsure`: the write may yet come, even after later ones."""
+        """Nobody knows what Firebase has of these. `unsure`: no answer came, so the write may yet come, even after
+        later ones; and so may writes that went unanswered before, for Firebase does not answer now."""
         for plan in plans:
             self._known.pop(plan.key, None)
             if unsure and plan.update:
                 self._doubted[plan.key] = None
+        if unsure:
+            self._doubted = dict.fromkeys(self._doubted)
 
     def drop(self, key: AttendeeKey, which: Callable[[Held], bool] = lambda _: True) -> list[Record]:
         """Hold these no more; returns their records."""
