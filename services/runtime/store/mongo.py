@@ -18,9 +18,9 @@ from services.runtime.lifecycle import StartFailed
 from services.runtime.settings import WrongSetting
 from services.runtime.store import collections
 from services.runtime.store.collections import Collection
-from services.runtime.store.documents import check_settable
+from services.runtime.store.documents import check_settable, checked_id
 from services.runtime.store.filters import conditions, order
-from services.runtime.store.mongo_bulk import encoded, replaces, write
+from services.runtime.store.mongo_bulk import replaces, write
 from services.runtime.store.mongo_client import new_client, without_password
 from services.runtime.store.mongo_errors import plain_errors, reason
 from services.runtime.store.port import Document, Filter, StoreUnavailable
@@ -89,9 +89,10 @@ class MongoStore:
             await self._db[_PROBE].update_one({"_id": "probe"}, {"$inc": {"writes": 1}}, upsert=True)
 
     async def insert(self, collection: str, document: Document) -> None:
-        target, (_, row) = self._collection(collection), encoded(document)
+        target = self._collection(collection)
+        checked_id(document)
         with plain_errors():
-            await target.insert_one(row)
+            await target.insert_one(document)
 
     async def upsert_many(
         self, collection: str, documents: Sequence[Document], *, newest_by: str | None = None
@@ -105,7 +106,7 @@ class MongoStore:
     ) -> Document | None:
         target, condition = self._collection(collection), _query(where)
         check_settable(changes)
-        encoded({**changes, "_id": key})  # refuses what cannot be stored
+        checked_id({**changes, "_id": key})
         matching = {"_id": key, "$and": [condition]} if condition else {"_id": key}
         with plain_errors():
             if not changes:

@@ -3,44 +3,32 @@
 from collections.abc import Sequence
 from typing import Any
 
-import bson
-from bson.errors import InvalidDocument
-from bson.raw_bson import RawBSONDocument
 from pymongo import ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
-from services.runtime.store.documents import key_and_json
+from services.runtime.store.documents import checked_id
 from services.runtime.store.mongo_errors import DUPLICATE_KEY, index_of, plain_errors
 from services.runtime.store.port import Document, StoreUnavailable
 
-Replace = ReplaceOne[RawBSONDocument]
+Replace = ReplaceOne[Document]
 _BELOW_ALL = float("-inf")
-
-
-def encoded(document: Document) -> tuple[str, RawBSONDocument]:
-    """A document's `_id` and its BSON. Raises `ValueError` for what another adapter could not hold either."""
-    key, _ = key_and_json(document)
-    try:
-        return key, RawBSONDocument(bson.encode(document))
-    except (InvalidDocument, OverflowError, ValueError) as error:
-        raise ValueError(f"document {key!r} cannot be stored: {error}") from None
 
 
 def replaces(documents: Sequence[Document], newest_by: str | None) -> list[Replace]:
     """One operation per `_id`, since those of a bulk may run in any order. Raises `ValueError`."""
-    chosen: dict[str, tuple[float, RawBSONDocument]] = {}
+    chosen: dict[str, tuple[float, Document]] = {}
     for document in documents:
-        key, row = encoded(document)
+        key = checked_id(document)
         number = _BELOW_ALL if newest_by is None or document.get(newest_by) is None else document[newest_by]
         if key not in chosen or chosen[key][0] <= number:
-            chosen[key] = number, row
+            chosen[key] = number, document
     if newest_by is None:
-        return [ReplaceOne({"_id": key}, row, upsert=True) for key, (_, row) in chosen.items()]
+        return [ReplaceOne({"_id": key}, document, upsert=True) for key, (_, document) in chosen.items()]
     # Where a newer document is, the filter matches nothing and MongoDB tries to insert: a duplicate `_id`.
     return [
-        ReplaceOne({"_id": key, newest_by: {"$not": {"$gt": number}}}, row, upsert=True)
-        for key, (number, row) in chosen.items()
+        ReplaceOne({"_id": key, newest_by: {"$not": {"$gt": number}}}, document, upsert=True)
+        for key, (number, document) in chosen.items()
     ]
 
 

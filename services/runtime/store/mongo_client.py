@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 from pymongo.monitoring import ConnectionPoolListener
 
 from services.runtime.settings import WrongSetting
+from services.runtime.store.mongo_errors import reason
 
 # Each may be set otherwise in the URI. A call, retries included, ends within `timeoutMS`: short enough for a request.
 DEFAULTS: dict[str, Any] = {
@@ -47,6 +48,20 @@ def new_client(uri: str, listeners: Sequence[ConnectionPoolListener] = ()) -> As
             )
     except (PyMongoError, UserWarning, TypeError, ValueError) as error:
         raise WrongSetting(f"MONGO_URI={without_password(uri)!r}: {_reason(error, uri)}; {WANTED}") from None
+
+
+async def trouble(uri: str, db_name: str) -> str:
+    """One line: why this MongoDB does not answer; empty when it does."""
+    try:
+        client = new_client(uri)
+    except WrongSetting as error:
+        return str(error)
+    async with client:
+        try:
+            await client[db_name].command("ping")
+        except PyMongoError as error:
+            return f"{without_password(uri)}: {reason(error)}"
+    return ""
 
 
 def without_password(uri: str) -> str:

@@ -7,8 +7,6 @@ from typing import Any
 
 from pymongo.errors import (
     BulkWriteError,
-    ConfigurationError,
-    ConnectionFailure,
     DocumentTooLarge,
     InvalidOperation,
     OperationFailure,
@@ -57,9 +55,9 @@ def plain_errors() -> Iterator[None]:
     except OperationFailure as error:
         if error.code in _MISTAKES:
             raise
-        raise StoreUnavailable(reason(error)) from None
+        raise _unavailable(reason(error)) from None
     except PyMongoError as error:
-        raise StoreUnavailable(reason(error)) from None
+        raise _unavailable(reason(error)) from None
 
 
 def index_of(refused: Mapping[str, Any]) -> str:
@@ -70,12 +68,11 @@ def index_of(refused: Mapping[str, Any]) -> str:
 
 def reason(error: PyMongoError) -> str:
     """One line: why MongoDB did not do it."""
-    if isinstance(error, (ConnectionFailure, ConfigurationError)):
-        # "host:port: … (configured timeouts: …), Timeout: 5s, Topology Description: …"
-        text = str(error).partition(", Timeout: ")[0]
-        return "MongoDB: " + re.sub(r"\s*\(configured timeouts: [^)]*\)", "", text)
-    code = error.code if isinstance(error, OperationFailure) else None
-    return "MongoDB: " + (_UNABLE.get(code or 0) or f"{type(error).__name__}, code {code}")
+    if isinstance(error, OperationFailure):
+        return _UNABLE.get(error.code or 0) or f"{type(error).__name__}, code {error.code}"
+    # "host:port: … (configured timeouts: …), Timeout: 5s, Topology Description: …"
+    text = str(error).partition(", Timeout: ")[0]
+    return re.sub(r"\s*\(configured timeouts: [^)]*\)", "", text)
 
 
 def _of_bulk(details: Mapping[str, Any]) -> Exception:
@@ -83,7 +80,7 @@ def _of_bulk(details: Mapping[str, Any]) -> Exception:
     # A conflict stays one however often it is tried, so it is told first.
     told = [_of_write(each) for each in refused]
     told.sort(key=lambda error: not isinstance(error, Conflict))
-    return told[0] if told else StoreUnavailable(f"MongoDB: {_UNABLE[64]}")
+    return told[0] if told else _unavailable(_UNABLE[64])
 
 
 def _of_write(refused: Mapping[str, Any]) -> Exception:
@@ -92,5 +89,9 @@ def _of_write(refused: Mapping[str, Any]) -> Exception:
         name = index_of(refused)
         return Conflict(f"there is already a document with this {'_id' if name == '_id_' else f'index {name!r}'}")
     if code in _UNABLE:
-        return StoreUnavailable(f"MongoDB: {_UNABLE[code]}")
+        return _unavailable(_UNABLE[code])
     return ValueError(f"MongoDB refuses a document, code {code} {refused.get('codeName', '')}".rstrip())
+
+
+def _unavailable(why: str) -> StoreUnavailable:
+    return StoreUnavailable(f"MongoDB: {why}")

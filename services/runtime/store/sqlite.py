@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from services.runtime.store import collections
 from services.runtime.store.collections import Collection
-from services.runtime.store.documents import check_settable, key_and_json
+from services.runtime.store.documents import check_settable, checked_id
 from services.runtime.store.port import Conflict, Document, Filter, StoreUnavailable
 from services.runtime.store.sqlite_errors import plain_words
 from services.runtime.store.sqlite_file import make_file, make_tables, open_connection
@@ -58,7 +58,7 @@ class SqliteStore:
 
     async def insert(self, collection: str, document: Document) -> None:
         sql = f"INSERT INTO {self._table(collection)} VALUES (?, ?)"  # noqa: S608
-        await self._write(_change(sql, [key_and_json(document)]))
+        await self._write(_change(sql, [_row(document)]))
 
     async def upsert_many(
         self, collection: str, documents: Sequence[Document], *, newest_by: str | None = None
@@ -69,7 +69,7 @@ class SqliteStore:
             f"ON CONFLICT (_id) DO UPDATE SET doc = excluded.doc{newer(table, newest_by)}"
         )
         if documents:
-            await self._write(lambda db: _change(sql, [key_and_json(document) for document in documents])(db))
+            await self._write(lambda db: _change(sql, [_row(document) for document in documents])(db))
 
     async def update(
         self, collection: str, key: str, changes: Mapping[str, Any], where: Filter | None = None
@@ -83,7 +83,7 @@ class SqliteStore:
             if row is None:
                 return None
             document: Document = {**json.loads(row[0]), **changes}
-            text = key_and_json(document)[1]
+            text = _row(document)[1]
             db.execute(f"UPDATE {table} SET doc = ? WHERE _id = ?", (text, key))  # noqa: S608
             return _load(text)
 
@@ -178,6 +178,10 @@ def _change(sql: str, rows: Sequence[Sequence[Any]]) -> Job[int]:
     The cursor stays in its thread: one that dies in another resets a statement that its connection is using again.
     """
     return lambda db: db.executemany(sql, rows).rowcount
+
+
+def _row(document: Document) -> tuple[str, str]:
+    return checked_id(document), json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def _load(text: str) -> Document:
