@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fastapi import APIRouter
 from rich.markup import escape
@@ -26,11 +26,16 @@ from services.runtime.log.history import History, LocalHistory
 from services.runtime.metrics import Metrics
 from services.runtime.secrets import DEMO_PASSWORD_FILE, Secrets
 from services.runtime.settings import Settings, WrongSetting
+from services.runtime.store import Store
 from services.runtime.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from services.ingest.app import Ingest
     from services.runtime.log.kafka import KafkaLog
+
+
+class StorePart(Store, Part, Protocol):
+    """A store that lives as long as its process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class DemoData:
 
     name = "demo data"
 
-    def __init__(self, store: SqliteStore, auth: Auth, password: str) -> None:
+    def __init__(self, store: Store, auth: Auth, password: str) -> None:
         self._store = store
         self._auth = auth
         self._password = password
@@ -92,7 +97,7 @@ def embedded(settings: Settings) -> Embedded:
     data = _data_directory(settings)
     secrets = Secrets.load(data, settings)
     auth, metrics = _auth(settings, secrets.jwt_secret), Metrics()
-    log, store = LocalLog(data / "log.sqlite"), SqliteStore(data / "store.sqlite")
+    log, store = LocalLog(data / "log.sqlite"), _store(settings, metrics)
     services: list[Part] = [
         build_sink(settings, log, store, metrics),
         build_recorder(settings, log, metrics),
@@ -124,7 +129,8 @@ def ingest(settings: Settings) -> Replica:
     """The edge; it answers the REST of recorder and sink too (docs/decisions/0007-edge-answers-rest.md)."""
     from services.ingest.app import build_app
 
-    log, store, metrics = _cluster_log(settings), _store(settings), Metrics()
+    log, metrics = _cluster_log(settings), Metrics()
+    store = _store(settings, metrics)
     auth = _auth(settings, _cluster_secret(settings))
     edge = build_app(settings, log, store, auth, metrics, routers=_routers(settings, store), parts=[log, store])
     http = HttpServer(edge.asgi, settings.host, settings.port)
@@ -154,7 +160,8 @@ def sink(settings: Settings) -> Replica:
     """Needs the log and the store."""
     from services.sink.app import build_app
 
-    log, store, metrics = _cluster_log(settings), _store(settings), Metrics()
+    log, metrics = _cluster_log(settings), Metrics()
+    store = _store(settings, metrics)
     return _replica("sink", settings, metrics, [log, store], build_app(settings, log, store, metrics))
 
 
@@ -195,7 +202,7 @@ def _replica(name: str, settings: Settings, metrics: Metrics, ground: list[Part]
     return Replica(name, [*ground, http, service], http)
 
 
-def _routers(settings: Settings, store: SqliteStore) -> list[APIRouter]:
+def _routers(settings: Settings, store: Store) -> list[APIRouter]:
     from services.recorder.api import build_router as recordings
     from services.sink.api import build_router as queries
 
@@ -224,8 +231,13 @@ def _cluster_secret(settings: Settings) -> str:
     return settings.jwt_secret.get_secret_value()
 
 
-def _store(settings: Settings) -> SqliteStore:
-    return SqliteStore(_data_directory(settings) / "store.sqlite")
+def _store(settings: Settings, metrics: Metrics) -> StorePart:
+    if settings.mongo_uri is None:
+        return SqliteStore(_data_directory(settings) / "store.sqlite")
+    from services.runtime.store.mongo import MongoStore
+    from services.runtime.store.mongo_pool import PoolGauges
+
+    return MongoStore(settings.mongo_uri.get_secret_value(), settings.db_name, listeners=[PoolGauges(metrics)])
 
 
 def _data_directory(settings: Settings) -> Path:

@@ -1,5 +1,6 @@
 """What `rapt doctor` looks at: is this machine ready, and which settings are in force."""
 
+import asyncio
 import importlib.util
 import os
 import shutil
@@ -20,6 +21,7 @@ EXTRAS = {
     "analyzer": ("mediapipe", "cv2", "numpy"),
     "recorder": ("av", "cv2", "numpy"),
     "client": ("httpx", "cv2"),
+    "mongo": ("pymongo",),
 }
 
 
@@ -43,6 +45,8 @@ def examine(settings: Settings, page: Path) -> list[Finding]:
         *_data_directory(settings.rapt_data),
         _port(settings.host, settings.port),
         *_cluster(settings),
+        _store(settings),
+        _firebase(settings),
     ]
 
 
@@ -62,8 +66,14 @@ def _python() -> Finding:
 
 
 def _extras(settings: Settings) -> Iterator[Finding]:
-    wanted = EXTRAS if settings.predictor_model is None else {**EXTRAS, "onnx": ("onnxruntime",)}
+    wanted = dict(EXTRAS)
+    if settings.predictor_model is not None:
+        wanted["onnx"] = ("onnxruntime",)
+    if settings.firebase_database_url or settings.firebase_database_emulator_host:
+        wanted["firebase"] = ("firebase_admin",)
     for extra, modules in wanted.items():
+        if extra == "mongo" and settings.mongo_uri is None:
+            continue
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
         found = f"without {', '.join(missing)}" if missing else "installed"
         yield Finding(f"rapt[{extra}]", not missing, found, f"pip install 'rapt[{extra}]'" if missing else "")
@@ -111,3 +121,30 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
     has_secret = settings.jwt_secret is not None
     advice = "" if has_secret else "set JWT_SECRET to 32 or more random characters, the same for all replicas"
     yield Finding("JWT_SECRET", has_secret, "set" if has_secret else "missing", advice)
+
+
+def _store(settings: Settings) -> Finding:
+    if settings.mongo_uri is None:
+        return Finding("store", True, "local file (set MONGO_URI for a MongoDB)")
+    try:
+        from services.runtime.store.mongo_client import trouble, without_password
+    except ModuleNotFoundError as error:
+        return Finding("mongo", False, f"{error.name} is not installed", "pip install 'rapt[mongo]'")
+    uri = settings.mongo_uri.get_secret_value()
+    found = asyncio.run(trouble(uri, settings.db_name))
+    advice = "start it, or mend MONGO_URI" if found else ""
+    return Finding("mongo", not found, found or without_password(uri), advice)
+
+
+def _firebase(settings: Settings) -> Finding:
+    """Only whether the account's file is there: what is in it the sink checks when it starts."""
+    url, path = settings.firebase_database_url, settings.firebase_credentials_path
+    if settings.firebase_database_emulator_host:
+        return Finding("firebase", True, f"emulator at {settings.firebase_database_emulator_host}")
+    if url is None:
+        return Finding("firebase", True, "off (set FIREBASE_DATABASE_URL)")
+    if path is None:
+        return Finding("firebase", False, f"{url}: no FIREBASE_CREDENTIALS_PATH", "name a service account's JSON file")
+    if not os.access(path, os.R_OK):
+        return Finding("firebase", False, f"{url}: cannot read {path}", "mend FIREBASE_CREDENTIALS_PATH")
+    return Finding("firebase", True, url)

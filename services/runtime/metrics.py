@@ -34,6 +34,12 @@ class Metrics:
         self.consumer_lag_seconds = Gauge(
             "rapt_consumer_lag_seconds", "Age of the oldest record not finished", ("group",), registry=self.registry
         )
+        self.store_connections = Gauge(
+            "rapt_store_connections",
+            "Connections to MongoDB that are open and in use, and calls waiting for one",
+            ("state",),
+            registry=self.registry,
+        )
         self.stage_seconds = Histogram(
             "rapt_stage_seconds",
             "Parts of a frame's way. From ingest's receipt on: capture_log until the log has it, log_analyzed until it "
