@@ -34,7 +34,7 @@ MOST_RECORDS = 512
 MOST_HELD = 10_000
 MOST_AHEAD = 20_000  # taken since Firebase confirmed something: the log keeps a note of each
 ROOM_WITHIN_S = 5.0
-DRAIN_S = 5.0
+DRAIN_S = 3.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 
 
