@@ -125,6 +125,23 @@ async def test_what_was_read_before_a_rebalance_and_comes_again_is_dropped() -> 
     assert handler.offsets == [0, 1, 0, 1, 2, 3]
 
 
+async def test_what_was_read_before_a_rebalance_and_finished_by_another_owner_is_dropped() -> None:
+    broker, handler = FakeBroker(), Collects()
+    broker.consumer.may_tell.set()
+    consumer = member(broker, handler)
+    await consumer.on_partitions_assigned({PARTITION})
+    await consumer._take(batch(broker.consumer, 0))
+    stale = batch(broker.consumer, 1, 2)
+    await consumer.on_partitions_revoked({PARTITION})
+    broker.consumer.commits[PARTITION] = OffsetAndMetadata(4, "0/2")
+    broker.consumer.positions[PARTITION], broker.consumer.generation = 4, 3
+    await consumer.on_partitions_assigned({PARTITION})
+    await consumer._take(stale)
+    assert handler.offsets == [0]
+    await consumer._take(batch(broker.consumer, 4))
+    assert handler.offsets == [0, 4]
+
+
 async def test_an_assignment_taken_away_before_it_was_told_is_forgotten() -> None:
     broker, handler = FakeBroker(), Collects()
     consumer = member(broker, handler)

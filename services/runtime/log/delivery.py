@@ -207,10 +207,13 @@ class Delivery:
     def _still_owned(
         self, records: Sequence[Record], trackers: Mapping[TopicPartition, OffsetTracker]
     ) -> Sequence[Record]:
+        """Without what an heir has finished meanwhile: who lost a partition and got it back may hold old records."""
         mine = [
             record
             for record in records
-            if (tracker := trackers.get(record.source)) is not None and tracker is self._trackers.get(record.source)
+            if (tracker := trackers.get(record.source)) is not None
+            and tracker is self._trackers.get(record.source)
+            and record.offset >= tracker.committed
         ]
         for record in mine:
             trackers[record.source].add(record.offset, record.timestamp_ms)
