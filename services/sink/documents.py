@@ -43,9 +43,10 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Carry a recording's document on by this event (`services.sink.recordings`)."""
+    """Carry a recording's document on by this event, written under this epoch (`services.sink.recordings`)."""
 
     event: RecordingEvent
+    epoch: int = 0
 
 
 Writes = tuple[Put | Merge, ...]
@@ -63,7 +64,9 @@ def parse(record: Record) -> Writes:
     if not epoch:
         return writes
     return tuple(
-        Put(write.collection, {**write.document, "epoch": epoch}) if isinstance(write, Put) else write
+        Put(write.collection, {**write.document, "epoch": epoch})
+        if isinstance(write, Put)
+        else Merge(write.event, epoch)
         for write in writes
     )
 

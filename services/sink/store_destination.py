@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from schemas.events import RecordingEvent
 from services.runtime.log import Record
 from services.runtime.metrics import Metrics
 from services.runtime.store import Conflict, Document, Store, StoreUnavailable
 from services.runtime.store.collections import RECORDINGS
 from services.sink.destination import DestinationDown
-from services.sink.documents import TOPICS, Put, Writes, parse
+from services.sink.documents import TOPICS, Merge, Put, Writes, parse
 from services.sink.recordings import merge
 
 
@@ -28,12 +27,12 @@ class StoreDestination:
 
     async def write(self, items: Sequence[Writes]) -> None:
         puts: defaultdict[str, list[Document]] = defaultdict(list)
-        events: defaultdict[str, list[RecordingEvent]] = defaultdict(list)
+        events: defaultdict[str, list[Merge]] = defaultdict(list)
         for each in (write for writes in items for write in writes):
             if isinstance(each, Put):
                 puts[each.collection].append(each.document)
             else:
-                events[each.event.recording_id].append(each.event)
+                events[each.event.recording_id].append(each)
         try:
             for collection, documents in puts.items():
                 await self._store.upsert_many(collection, documents, newest_by="epoch")
@@ -44,13 +43,13 @@ class StoreDestination:
         except StoreUnavailable as error:
             raise DestinationDown(str(error)) from error
 
-    async def _merge(self, recording_id: str, events: Sequence[RecordingEvent]) -> bool:
+    async def _merge(self, recording_id: str, events: Sequence[Merge]) -> bool:
         """Carry the document on; False when it had all this already."""
         while True:
             before = await self._store.get(RECORDINGS.name, recording_id)
             after = before
-            for event in events:
-                after = merge(after, event)
+            for each in events:
+                after = merge(after, each.event, each.epoch)
             if after is None or after is before:
                 return False
             if before is None:
@@ -60,6 +59,6 @@ class StoreDestination:
                     continue
                 return True
             changes = {field: value for field, value in after.items() if field != "_id"}
-            unchanged = {"kind": before["kind"], "at_ms": before["at_ms"]}
+            unchanged = {name: before.get(name) for name in ("kind", "at_ms", "epoch")}
             if await self._store.update(RECORDINGS.name, recording_id, changes, unchanged) is not None:
                 return True

@@ -186,6 +186,29 @@ def test_the_error_belongs_to_the_last_event() -> None:
     assert after(event("failed", 1, error="disk full"), event("completed", 2))["error"] is None
 
 
+def test_what_an_owner_before_the_present_one_says_changes_nothing() -> None:
+    present = merge(None, event("segment", 5, frame_count=20), 7)
+    assert present["epoch"] == 7
+    # It overslept: it failed for want of its lock, an hour later by its own clock.
+    assert merge(present, event("failed", 3_600_000, error="not mine any more"), 6) is present
+    over = merge(present, event("completed", 4, frame_count=45), 7)
+    assert merge(over, event("segment", 9), 7) is over
+
+
+def test_a_present_owner_goes_on_with_what_one_before_it_ended() -> None:
+    # The one that overslept was heard first, and its clock runs ahead.
+    ended = merge(None, event("failed", 3_600_000, error="disk full"), 6)
+    assert merge(ended, event("segment", 5), 7)["status"] == "recording"
+    assert merge(merge(ended, event("deleted", 1)), event("completed", 5), 7)["status"] == "deleted"
+
+
+def test_an_event_without_an_epoch_is_the_present_owners() -> None:
+    present = merge(None, event("segment", 5), 7)
+    after_it = merge(present, event("completed", 6))
+    assert (after_it["status"], after_it["epoch"]) == ("completed", 7)
+    assert "epoch" not in merge(None, event("started", 1))
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 5), st.none() | st.integers(0, 3)), min_size=1),
     st.integers(0, 20),
