@@ -80,7 +80,7 @@ class Witness:
                 "check_out": session.get("ended_at_ms"),
                 "session": session_id,
                 "state": statuses[-1]["state"] if statuses else None,
-                "video": recordings[0].get("filename") if recordings else None,
+                "video": next((each["filename"] for each in recordings if each["status"] == "completed"), None),
             },
             failure=student.failure,
         )

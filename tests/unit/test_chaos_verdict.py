@@ -91,6 +91,7 @@ def test_frames_said_to_be_skipped_are_not_missing() -> None:
     skipped = replace(WHOLE, documents=DOCUMENTS[:-2], skipped=2)
     assert compare(skipped).documents_missing == 0
     assert compare(skipped).skipped == 2
+    assert compare(replace(skipped, drawn=Truth(blinks=3))).counts_off == 0
 
 
 def test_a_window_that_could_not_be_measured_may_lack_its_prediction() -> None:
