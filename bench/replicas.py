@@ -68,7 +68,7 @@ async def _measure(bootstrap_servers: str) -> float:
     await log.start()
     results = Results(log, [METRICS])
     await results.start()
-    feed = Feed(log, _one_session_per_partition(), lambda session: drawn_frames(seed=session % 4 + 1))
+    feed = Feed(log, one_session_per_partition(), lambda session: drawn_frames(seed=session % 4 + 1))
     await feed.start()
     await feed.frames(WARM_UP)
     await results.reached(SESSIONS * WARM_UP)
@@ -98,7 +98,8 @@ async def _times_ms(bootstrap_servers: str, wanted: int) -> list[int]:
         await reader.stop()
 
 
-def _one_session_per_partition() -> list[str]:
+def one_session_per_partition() -> list[str]:
+    """Ids of sessions, one on each partition of the frames."""
     found: dict[int, str] = {}
     number = 0
     while len(found) < SESSIONS:

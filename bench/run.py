@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bench.result import Claim
 
-BENCHES = ("cost", "analyzer", "ingest", "recorder", "latency", "memory", "replicas", "overload", "store")
+BENCHES = ("cost", "analyzer", "ingest", "recorder", "latency", "memory", "replicas", "rebalance", "overload", "store")
 
 
 def run_benches(names: Sequence[str], *, out: Console, err: Console, as_json: bool) -> int:
