@@ -2,7 +2,7 @@
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
@@ -36,28 +36,21 @@ class History:
     `again` is a suffix of each partition's records before the crash, the partitions mixed in any way.
     """
 
-    records: Sequence[Record] = field(repr=False)
+    records: Sequence[Record]
     crash: int
-    again: Sequence[Record] = field(repr=False)
+    again: Sequence[Record]
     batches: Sequence[int]
 
     @property
     def with_redelivery(self) -> list[Record]:
         return [*self.records[: self.crash], *self.again, *self.records[self.crash :]]
 
-    def __repr__(self) -> str:
-        def short(record: Record) -> str:
-            return f"{record.topic}/{record.key}@{record.offset} {dict(record.headers)} {record.value[:300]!r}"
-
-        shown = "\n  ".join(map(short, self.records))
-        again = ", ".join(f"{record.topic}/{record.key}@{record.offset}" for record in self.again)
-        return f"History(\n  {shown}\n crash={self.crash} batches={self.batches}\n again=[{again}])"
-
 
 @st.composite
 def _events(draw: st.DrawFn) -> tuple[Topic, Contract]:
     """One event; `number` tells two about the same thing apart."""
     topic = draw(st.sampled_from((METRICS, STATUS, PREDICTIONS, SIGNALS, RECORDINGS)))
+    session_id = draw(st.sampled_from(SESSIONS))
     at, number = draw(st.integers(0, 3)), draw(st.integers(0, 9))
     changes: dict[str, dict[str, Any]] = {
         METRICS.name: {"seq": at, "blink_count": number},
@@ -65,7 +58,7 @@ def _events(draw: st.DrawFn) -> tuple[Topic, Contract]:
         PREDICTIONS.name: {"window": at, "change_score": number / 10},
         SIGNALS.name: {"sampled_at_ms": at, "value": float(number)},
         RECORDINGS.name: {
-            "recording_id": f"r-{at}",
+            "recording_id": f"r-{session_id}-{at}",
             "kind": draw(st.sampled_from(KINDS)),
             "at_ms": number,
             "frame_count": draw(st.none() | st.integers(0, 3)),
@@ -73,7 +66,6 @@ def _events(draw: st.DrawFn) -> tuple[Topic, Contract]:
         },
     }
     assert isinstance(topic.example, Contract)
-    session_id = draw(st.sampled_from(SESSIONS))
     return topic, topic.example.model_copy(update={"session_id": session_id, **changes[topic.name]})
 
 
