@@ -12,7 +12,7 @@ import av
 
 from schemas.events import RecordingEvent
 from schemas.sessions import SessionEnd, SessionStart
-from services.recorder.disk import Disk
+from services.recorder.disk import Disk, is_full
 from services.recorder.encoder import Codec, Encoder
 from services.recorder.events import Kind, event_of, reason_of
 from services.recorder.finish import write_playable
@@ -101,6 +101,8 @@ class Archive:
                 finished = write_playable(journal, self._dir, self._disk)
             except (OSError, av.FFmpegError) as failure:
                 journal.check_owner()  # its next owner may have deleted what this one was reading
+                if is_full(failure):
+                    raise
                 error = error or f"the file could not be finished: {reason_of(failure)}"
         elif error is None:
             error = "no frame arrived that could be recorded"

@@ -1,5 +1,6 @@
 """Writing that lasts: what these return from survives a power cut. Each raises `OSError` when the disk refuses."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -7,6 +8,15 @@ from pathlib import Path
 
 class TakenOver(Exception):
     """The recording has another owner. This one, evicted while it slept, lets go."""
+
+
+class DiskFull(Exception):
+    """There is no room for what is to be written. That passes, once somebody makes some."""
+
+
+def is_full(error: Exception) -> bool:
+    """Whether this is the refusal of a disk without room, Python's or FFmpeg's."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
 
 
 class Disk:

@@ -49,6 +49,7 @@ class Lane:
     async def drain(self) -> None:
         """Do all that is queued, close the segment, end."""
         self._draining = True
+        self.session.hurry()
         self._wake.set()
         await self._task
 

@@ -1,6 +1,7 @@
 """What one session's records do to its recording, one batch at a time. Encoding and writing happen in threads."""
 
 import asyncio
+import contextlib
 import enum
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -14,7 +15,7 @@ from schemas.events import RecordingEvent
 from schemas.frames import FrameHeaders
 from schemas.sessions import SessionEnd, SessionStart
 from services.recorder.archive import Archive
-from services.recorder.disk import TakenOver
+from services.recorder.disk import DiskFull, TakenOver, is_full
 from services.recorder.events import event_of, never_begun, reason_of
 from services.recorder.frame import Frame
 from services.recorder.manifest import ManifestBroken
@@ -23,6 +24,7 @@ from services.recorder.naming import wanted
 from services.recorder.picture import Undecodable
 from services.recorder.publisher import Publisher
 from services.recorder.writer import Writer
+from services.runtime.backoff import until_taken
 from services.runtime.deadletters import Malformed
 from services.runtime.log import Record
 from services.runtime.metrics import Metrics
@@ -64,6 +66,9 @@ class Session:
 
     A record is finished when nothing of it can get lost: a frame when its segment is synced, a start when the manifest
     is, an end when the final event is in the log.
+
+    A full disk is waited for: what follows stays in the log, and the group's lag tells. Whoever has to leave before
+    there is room leaves the records to the next owner. Any other refusal of the disk ends the recording as failed.
     """
 
     def __init__(self, session_id: str, epoch: int, tools: Tools) -> None:
@@ -76,6 +81,7 @@ class Session:
         self._not_opened: str | None = None  # why, when that was tried
         self._told = False  # of that: nobody can be, while nothing is known of the recording
         self._unsafe: list[Record] = []
+        self._leaving = asyncio.Event()
 
     @property
     def _taken_over(self) -> bool:
@@ -85,6 +91,10 @@ class Session:
     def oldest_unsafe(self) -> Record | None:
         """The first record whose frame is encoded and not synced yet."""
         return self._unsafe[0] if self._unsafe else None
+
+    def hurry(self) -> None:
+        """The session is about to be left: wait for nothing any more."""
+        self._leaving.set()
 
     async def take(self, records: Sequence[Record]) -> None:
         """Do what these records ask for, in their order."""
@@ -113,7 +123,7 @@ class Session:
         if writer is None or self._state is not State.RECORDING:
             return
         try:
-            await self._in_thread(writer.flush)
+            await self._on_disk(writer.flush)
         except Exception as error:
             await self._fail(error, [])
         else:
@@ -146,7 +156,7 @@ class Session:
         none. What cannot be opened has failed."""
         archive, now_ms = self._tools.archive, self._tools.now_ms
         try:
-            found = await self._in_thread(archive.open, self.session_id, self._epoch, start)
+            found = await self._on_disk(archive.open, self.session_id, self._epoch, start)
         except (OSError, ManifestBroken) as error:
             logger.error("recording not opened", session_id=self.session_id, error=reason_of(error))
             self._state, self._not_opened = State.FAILED, _cannot(error)
@@ -184,8 +194,14 @@ class Session:
         self._finished(work.safe)
         for record, error in work.rejected:
             await self._reject(record, error)
-        if work.failure is not None:
-            await self._fail(work.failure, work.left)
+        if work.failure is None:
+            return
+        if not is_full(work.failure):
+            await self._fail(work.failure, [record for _, record in work.left])
+            return
+        await self.flush()
+        if not self._taken_over:
+            await self._frames(work.left)
 
     async def _end(self, record: Record) -> None:
         try:
@@ -199,7 +215,7 @@ class Session:
             return None
         if self._writer is not None:
             archive = self._tools.archive
-            await self._tell(await self._in_thread(archive.end, self._writer, end, self._tools.now_ms()))
+            await self._tell(await self._on_disk(archive.end, self._writer, end, self._tools.now_ms()))
         elif self._metadata is not None:
             # A crash came between the end of the recording and this record's commit: the event may be missing.
             await self._tell(self._metadata.event)
@@ -260,6 +276,31 @@ class Session:
             self._tools.finish(record)
         self._tools.metrics.frames_recorded.inc(len(frames))
 
+    async def _on_disk(
+        self, call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        """In a thread; again while the disk is full. Raises `TakenOver` when the session is left before it has room."""
+
+        async def attempt() -> Result:
+            try:
+                return await self._in_thread(call, *args, **kwargs)
+            except Exception as error:
+                if is_full(error):
+                    raise DiskFull(reason_of(error)) from error
+                raise
+
+        return await until_taken(attempt, DiskFull, self._wait_for_room, pause=self._pause)
+
+    def _wait_for_room(self, error: Exception, number: int) -> None:
+        if number == 1:
+            logger.warning("recording waits for room on the disk", session_id=self.session_id, error=str(error))
+
+    async def _pause(self, wait_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._leaving.wait()
+            raise TakenOver("there was no room on the disk; its next recorder goes on with it")
+
     async def _in_thread(
         self, call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
@@ -277,7 +318,7 @@ class _Work:
     unsafe: list[Record]
     rejected: list[tuple[Record, Exception]]
     failure: Exception | None
-    left: list[Record]
+    left: "list[_Parsed]"
 
 
 def _encode(writer: Writer, batch: Sequence[_Parsed], unsafe: Sequence[Record]) -> _Work:
@@ -293,14 +334,14 @@ def _encode(writer: Writer, batch: Sequence[_Parsed], unsafe: Sequence[Record]) 
             work.rejected.append((record, error))
             continue
         except Exception as error:
-            return replace(work, failure=error, left=[each for _, each in batch[index:]])
+            return replace(work, failure=error, left=list(batch[index:]))
         # A copy waits with the frame it copies: that one may not be safe yet. The picture itself is done with.
         work.unsafe.append(replace(record, value=b""))
         try:
             if full:
                 writer.flush()
         except Exception as error:
-            return replace(work, failure=error, left=[each for _, each in batch[index + 1 :]])
+            return replace(work, failure=error, left=list(batch[index + 1 :]))
         if writer.open_frames == 0:
             work.safe.extend(work.unsafe)
             work.unsafe.clear()

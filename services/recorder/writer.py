@@ -20,11 +20,12 @@ class Writer:
         self._last_moment = segments[-1].last_moment if segments else None
         self._last_seq = segments[-1].frames[-1][0] if segments else -1
         self._open: list[tuple[int, int]] = []
+        self._closed: tuple[Segment, bytes] | None = None  # encoded; the disk has not taken it yet
 
     @property
     def open_frames(self) -> int:
         """Frames taken that are not safe yet."""
-        return len(self._open)
+        return len(self._open) + (len(self._closed[0].frames) if self._closed else 0)
 
     def knows(self, seq: int) -> bool:
         """Whether this frame, or one after it, was taken: a copy that a client or the log sent again."""
@@ -39,9 +40,20 @@ class Writer:
         return moment.pts_ms - self._open[0][1] >= SEGMENT_MS or len(self._open) >= SEGMENT_FRAMES
 
     def flush(self) -> int:
-        """Close the segment and make it safe; returns how many frames that saved. Raises `OSError`."""
-        if not self._open or self._last_moment is None or self._encoder.size is None:
+        """Close the segment and make it safe; returns how many frames that saved. Raises `OSError`; called again then,
+        it tries the same segment again."""
+        if self._closed is None:
+            self._closed = self._close()
+        if self._closed is None:
             return 0
+        segment, content = self._closed
+        self.journal.add_segment(segment, content)
+        self._closed = None
+        return len(segment.frames)
+
+    def _close(self) -> tuple[Segment, bytes] | None:
+        if not self._open or self._last_moment is None or self._encoder.size is None:
+            return None
         content = self._encoder.close_segment()
         frames, self._open = self._open, []
         width, height = self._encoder.size
@@ -55,5 +67,4 @@ class Writer:
             last_captured_at_ms=self._last_moment.captured_at_ms,
             last_received_at_ms=self._last_moment.received_at_ms,
         )
-        self.journal.add_segment(segment, content)
-        return len(frames)
+        return segment, content

@@ -303,39 +303,59 @@ async def test_a_session_without_frames_says_so(rig: Rig) -> None:
 
 
 class FullDisk(Disk):
-    """Takes so many segments, then no more; `room` gives it space again."""
+    """Takes so many segments of one session, then refuses all of its, `times` times (None: for ever)."""
 
-    def __init__(self, segments: int, session_id: str = "s-1") -> None:
+    def __init__(self, segments: int, times: int | None, session_id: str = "s-1") -> None:
         self._left = segments
+        self._times = times
         self._folder = f"r-{session_id}"
+        self.refused = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
 
     def write(self, path: Path, content: bytes) -> None:
         if path.parent.name == self._folder and path.suffix == ".mp4":
-            if self._left == 0:
+            if self._left == 0 and self._times != 0:
+                self._times = None if self._times is None else self._times - 1
                 path.write_bytes(content[:100])
+                self._loop.call_soon_threadsafe(self.refused.set)
                 raise OSError(errno.ENOSPC, "No space left on device", str(path))
-            self._left -= 1
+            self._left -= self._left > 0
         super().write(path, content)
 
 
-async def test_a_full_disk_ends_one_recording_and_keeps_what_is_there(rig: Rig) -> None:
-    await rig.run(build_app(Settings(rapt_data=rig.data), rig.log, rig.metrics, disk=FullDisk(segments=2)))
+async def test_a_full_disk_is_waited_for(rig: Rig) -> None:
+    disk = FullDisk(segments=2, times=3)
+    await rig.run(build_app(Settings(rapt_data=rig.data), rig.log, rig.metrics, disk=disk))
     for session_id in ("s-1", "s-2"):
         await rig.begin(start_of(session_id).model_copy(update={"student_id": session_id}))
     await rig.frames(range(90))
     await rig.frames(range(90), "s-2")
-    failed = await rig.seen.event("s-1")
-    assert (failed.kind, failed.error) == ("failed", "the recording cannot be written: No space left on device")
-    assert failed.frame_count == 42
-    await rig.end("s-1")
     other = await rig.end("s-2")
+    ended = await rig.end("s-1")
     await rig.until_all_is_done()
 
+    assert disk.refused.is_set()
     assert (other.kind, other.frame_count) == ("completed", 90)
-    last = [event for event in rig.seen.events if event.session_id == "s-1"][-1]
-    assert (last.kind, last.error) == ("failed", failed.error)
-    assert last.filename is not None
-    assert numbers_in(rig.recordings / last.filename) == recorded_seqs(rig.recordings, "r-s-1") == list(range(42))
+    assert (ended.kind, ended.frame_count) == ("completed", 90)
+    assert ended.filename is not None
+    assert numbers_in(rig.recordings / ended.filename) == recorded_seqs(rig.recordings, "r-s-1") == list(range(90))
+
+
+async def test_a_disk_that_stays_full_leaves_the_rest_to_the_next_recorder(rig: Rig) -> None:
+    disk = FullDisk(segments=2, times=None)
+    first = build_app(Settings(rapt_data=rig.data), rig.log, rig.metrics, disk=disk)
+    await rig.run(first)
+    await rig.begin(start_of())
+    await rig.frames(range(90))
+    await disk.refused.wait()
+    await first.stop()
+    assert recorded_seqs(rig.recordings, "r-s-1") == list(range(42))
+
+    await rig.start()
+    ended = await rig.end()
+    await rig.until_all_is_done()
+    assert (ended.kind, ended.frame_count) == ("completed", 90)
+    assert recorded_seqs(rig.recordings, "r-s-1") == list(range(90))
 
 
 async def test_a_segment_that_was_damaged_fails_the_recording_by_name(rig: Rig) -> None:
@@ -403,12 +423,12 @@ async def test_a_session_that_starts_again_is_told_that_its_manifest_tells_nothi
     assert rig.seen.dead == []
 
 
-class FullAtOpening(Disk):
+class WornAtOpening(Disk):
     """Takes no further manifest."""
 
     def create(self, path: Path, content: bytes) -> bool:
         if path.suffix == ".jsonl":
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            raise OSError(errno.EIO, "Input/output error", str(path))
         return super().create(path, content)
 
 
@@ -418,10 +438,10 @@ async def test_a_recording_that_cannot_be_gone_on_with_fails_and_keeps_what_is_t
     await rig.frames(range(21))
     await rig.until_all_is_done()
     await first.stop()
-    await rig.run(build_app(Settings(rapt_data=rig.data), rig.log, rig.metrics, disk=FullAtOpening()))
+    await rig.run(build_app(Settings(rapt_data=rig.data), rig.log, rig.metrics, disk=WornAtOpening()))
     await rig.frames(range(21, 30))
     event = await rig.seen.event()
-    assert (event.kind, event.error) == ("failed", "the recording cannot be written: No space left on device")
+    assert (event.kind, event.error) == ("failed", "the recording cannot be written: Input/output error")
     assert event.frame_count == 21
     await rig.until_all_is_done()
     assert recorded_seqs(rig.recordings, "r-s-1") == list(range(21))
@@ -431,7 +451,7 @@ class HomelessDisk(Disk):
     """Has no place for final files."""
 
     def publish(self, temporary: Path, final: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", str(final))
+        raise OSError(errno.EIO, "Input/output error", str(final))
 
 
 async def test_a_file_that_cannot_be_finished_keeps_its_segments(rig: Rig) -> None:
@@ -441,7 +461,7 @@ async def test_a_file_that_cannot_be_finished_keeps_its_segments(rig: Rig) -> No
     event = await rig.end()
     await rig.until_all_is_done()
     assert (event.kind, event.filename) == ("failed", None)
-    assert event.error == "the file could not be finished: No space left on device"
+    assert event.error == "the file could not be finished: Input/output error"
     assert recorded_seqs(rig.recordings, "r-s-1") == list(range(10))
     assert decoded_frames(rig.recordings / "open" / "r-s-1" / "000000-1.mp4") == 10
 

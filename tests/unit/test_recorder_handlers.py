@@ -32,6 +32,8 @@ class Recording:
         self.oldest_unsafe = self.oldest_unsafe or records[0]
         self.deeds.append("taken")
 
+    def hurry(self) -> None: ...
+
     async def flush(self) -> None:
         self.oldest_unsafe = None
         self.deeds.append("safe")
