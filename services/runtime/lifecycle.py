@@ -9,6 +9,8 @@ import structlog
 
 logger = structlog.get_logger(__name__)
 
+MOMENT_S = 1.0
+
 
 class Part(Protocol):
     """Something that lives as long as its process: a service, a log, a store."""
@@ -49,17 +51,30 @@ async def run(
         on_started()
         await stop.wait()
     finally:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + graceful_timeout_s
-        for part in reversed(running):
-            try:
-                # Every part gets a moment, so that one that hangs does not keep the log from closing.
-                async with asyncio.timeout_at(max(deadline, loop.time() + 1.0)):
-                    await part.stop()
-            except TimeoutError:
-                logger.warning("part did not stop in time", part=part.name, graceful_timeout_s=graceful_timeout_s)
-            except Exception:
-                logger.exception("part failed to stop", part=part.name)
+        await _stop_all(running, graceful_timeout_s)
+
+
+async def _stop_all(running: list[Part], graceful_timeout_s: float) -> None:
+    """In the reverse order of their start, all within the limit. Each part leaves a moment to those that stop after it,
+    so that one that hangs does not keep the log from closing."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + graceful_timeout_s
+    moment_s = min(MOMENT_S, graceful_timeout_s / (2 * len(running) or 1))
+    while running:
+        part = running.pop()
+        try:
+            async with asyncio.timeout_at(deadline - moment_s * len(running)):
+                await part.stop()
+        except TimeoutError:
+            logger.warning("part did not stop in time", part=part.name, graceful_timeout_s=graceful_timeout_s)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Of a task inside the part: aiokafka lets those out that it cancels itself while its broker is away.
+            logger.warning("part was cut short while it stopped", part=part.name, error=repr(error))
+        except Exception:
+            logger.exception("part failed to stop", part=part.name)
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

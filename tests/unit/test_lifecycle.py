@@ -10,11 +10,12 @@ from services.runtime.lifecycle import StartFailed, run
 class Recording:
     """A part that writes down what is asked of it."""
 
-    def __init__(self, name: str, calls: list[str], *, fails: str = "", hangs: bool = False) -> None:
+    def __init__(self, name: str, calls: list[str], *, fails: str = "", hangs: bool = False, cut: bool = False) -> None:
         self.name = name
         self._calls = calls
         self._fails = fails
         self._hangs = hangs
+        self._cut = cut
 
     async def start(self) -> None:
         if self._fails == "start":
@@ -25,6 +26,8 @@ class Recording:
         self._calls.append(f"stop {self.name}")
         if self._fails == "stop":
             raise RuntimeError("no")
+        if self._cut:
+            raise asyncio.CancelledError
         if self._hangs:
             await asyncio.Event().wait()
 
@@ -55,7 +58,7 @@ async def test_what_was_started_is_stopped_when_a_later_part_fails() -> None:
     assert calls == ["start log", "stop log"]
 
 
-@pytest.mark.parametrize("trouble", [{"fails": "stop"}, {"hangs": True}])
+@pytest.mark.parametrize("trouble", [{"fails": "stop"}, {"hangs": True}, {"cut": True}])
 async def test_a_part_that_fails_or_hangs_does_not_keep_the_log_from_closing(trouble: dict[str, object]) -> None:
     calls: list[str] = []
     stop = asyncio.Event()
@@ -66,3 +69,16 @@ async def test_a_part_that_fails_or_hangs_does_not_keep_the_log_from_closing(tro
         stop=stop,
     )
     assert calls[-1] == "stop log"
+
+
+async def test_who_cancels_the_run_is_heard() -> None:
+    calls: list[str] = []
+    started = asyncio.Event()
+    running = asyncio.create_task(
+        run([Recording("log", calls)], graceful_timeout_s=1, stop=asyncio.Event(), on_started=started.set)
+    )
+    await started.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert calls == ["start log", "stop log"]
