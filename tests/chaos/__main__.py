@@ -41,7 +41,7 @@ def main() -> int:
         folder.mkdir(parents=True)
         try:
             verdict = asyncio.run(run(chosen.seed, chosen.seconds, chosen.students, folder, tell, chosen.only))
-        except pytest.skip.Exception as missing:
+        except (pytest.skip.Exception, pytest.fail.Exception) as missing:  # as `absent` says it
             err.print(f"chaos: {missing}", style="red")
             return 1
     if chosen.json:
