@@ -148,7 +148,15 @@ class Analyzer:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Join the group at once; MediaPipe loads meanwhile, and the frames wait for it."""
+        """Load MediaPipe, then join the group: meanwhile the sessions stay with those who have them.
+
+        Raises `StartFailed`."""
+        if self._load is not None:
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
+            except Exception as error:
+                logger.exception("MediaPipe cannot be loaded")
+                raise StartFailed(f"MediaPipe cannot be loaded: {error}") from error
         self._tasks = [
             asyncio.create_task(self._analyze(), name="analyzer"),
             asyncio.create_task(self._keep_up(), name="analyzer-upkeep"),
@@ -183,12 +191,6 @@ class Analyzer:
             raise self._handler.delivery.failure
 
     async def _analyze(self) -> None:
-        if self._load is not None:
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
-            except Exception:
-                logger.exception("MediaPipe cannot be loaded; frames wait")
-                raise
         async with asyncio.TaskGroup() as turns:
             for _ in range(self._turns_at_once):
                 turns.create_task(self._handler.take_turns(), name="analyzer-turns")

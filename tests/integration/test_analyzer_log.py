@@ -24,6 +24,7 @@ from services.analyzer.predict import Predictors
 from services.analyzer.predictors.port import PredictionFailed
 from services.analyzer.vision.port import FaceVision, Picture
 from services.runtime.clock import now_ms
+from services.runtime.lifecycle import StartFailed
 from services.runtime.log import Consumer, EventLog, LogUnavailable, Position, Record
 from services.runtime.log.local import LocalLog
 from services.runtime.log.partitions import partition_of
@@ -509,23 +510,14 @@ async def test_a_log_that_fails_for_a_while_loses_no_result(log: LocalLog, reade
     assert reader.totals() is not None
 
 
-async def test_models_that_cannot_be_loaded_make_it_unready(log: LocalLog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_models_that_cannot_be_loaded_end_the_start_with_the_reason(
+    log: LocalLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken() -> None:
         raise ImportError("libGL is missing")
 
     monkeypatch.setattr("services.analyzer.app.load_mediapipe", broken)
     analyzer = build_app(load_settings(graceful_timeout_s=0.2), log, Metrics())
-    await analyzer.start()
-    async with asyncio.timeout(10):
-        while (reason := await unready(analyzer)) is None:
-            await asyncio.sleep(0)
-    assert reason == "analyzer ended: libGL is missing"
+    with pytest.raises(StartFailed, match="MediaPipe cannot be loaded: libGL is missing"):
+        await analyzer.start()
     await analyzer.stop()
-
-
-async def unready(analyzer: Analyzer) -> str | None:
-    try:
-        await analyzer.check()
-    except RuntimeError as error:
-        return str(error)
-    return None
