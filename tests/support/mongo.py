@@ -26,7 +26,8 @@ from tests.support.processes import free_port
 SOURCES = Path(__file__).parent / "mongo_java"
 CACHE = REPOSITORY / ".cache" / "mongo"
 CLASSPATH = f"{CACHE / 'classes'}:{CACHE / 'libs'}/*"
-JAVA = ("java", "-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+JAVA = ("java", "-Xms64m", "-Xmx1536m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
+QUIETLY = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 READY_WITHIN_S = 60.0
 MONGODB_IMAGE = "mongo:8.0"
 
@@ -75,7 +76,7 @@ class JavaServer:
         if self._process is not None:
             return
         with self._output.open("ab") as output:
-            command = [*JAVA, "-cp", CLASSPATH, "Server", str(self._port)]
+            command = [*JAVA, QUIETLY, "-cp", CLASSPATH, "Server", str(self._port)]
             self._process = subprocess.Popen(command, stdout=output, stderr=output)
         deadline = time.monotonic() + READY_WITHIN_S
         while not _listens(self._port):

@@ -20,7 +20,7 @@ from services.runtime.store import collections
 from services.runtime.store.collections import Collection
 from services.runtime.store.documents import check_settable, checked_id
 from services.runtime.store.filters import conditions, order
-from services.runtime.store.mongo_bulk import replaces, write
+from services.runtime.store.mongo_bulk import last_of_each, upsert
 from services.runtime.store.mongo_client import new_client, without_password
 from services.runtime.store.mongo_errors import plain_errors, reason
 from services.runtime.store.port import Document, Filter, StoreUnavailable
@@ -97,9 +97,9 @@ class MongoStore:
     async def upsert_many(
         self, collection: str, documents: Sequence[Document], *, newest_by: str | None = None
     ) -> None:
-        target, operations = self._collection(collection), replaces(documents, newest_by)
-        for begin in range(0, len(operations), BULK_DOCUMENTS):
-            await write(target, operations[begin : begin + BULK_DOCUMENTS], newest=newest_by is not None)
+        target, chosen = self._collection(collection), last_of_each(documents, newest_by)
+        for begin in range(0, len(chosen), BULK_DOCUMENTS):
+            await upsert(target, chosen[begin : begin + BULK_DOCUMENTS], newest_by)
 
     async def update(
         self, collection: str, key: str, changes: Mapping[str, Any], where: Filter | None = None

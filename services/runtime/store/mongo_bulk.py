@@ -1,64 +1,62 @@
-"""Documents as one unordered bulk of conditional replaces: what `Store.upsert_many` means in MongoDB."""
+"""What `Store.upsert_many` means in MongoDB: insert what is new, then replace what was there unless it is newer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymongo import ReplaceOne
+from pymongo import InsertOne, ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
 from services.runtime.store.documents import checked_id
-from services.runtime.store.mongo_errors import DUPLICATE_KEY, index_of, plain_errors
-from services.runtime.store.port import Document, StoreUnavailable
+from services.runtime.store.mongo_errors import DUPLICATE_KEY, duplicated, plain_errors
+from services.runtime.store.port import Document
 
-Replace = ReplaceOne[Document]
 _BELOW_ALL = float("-inf")
 
 
-def replaces(documents: Sequence[Document], newest_by: str | None) -> list[Replace]:
-    """One operation per `_id`, since those of a bulk may run in any order. Raises `ValueError`."""
-    chosen: dict[str, tuple[float, Document]] = {}
+def last_of_each(documents: Sequence[Document], newest_by: str | None) -> list[Document]:
+    """One document per `_id`, since those of a bulk are written in any order. Raises `ValueError`."""
+    chosen: dict[str, Document] = {}
     for document in documents:
         key = checked_id(document)
-        number = _BELOW_ALL if newest_by is None or document.get(newest_by) is None else document[newest_by]
-        if key not in chosen or chosen[key][0] <= number:
-            chosen[key] = number, document
-    if newest_by is None:
-        return [ReplaceOne({"_id": key}, document, upsert=True) for key, (_, document) in chosen.items()]
-    # Where a newer document is, the filter matches nothing and MongoDB tries to insert: a duplicate `_id`.
-    return [
-        ReplaceOne({"_id": key, newest_by: {"$not": {"$gt": number}}}, document, upsert=True)
-        for key, (number, document) in chosen.items()
-    ]
+        if newest_by is None or key not in chosen or number(chosen[key], newest_by) <= number(document, newest_by):
+            chosen[key] = document
+    return list(chosen.values())
 
 
-async def write(target: AsyncCollection[dict[str, Any]], operations: Sequence[Replace], *, newest: bool) -> None:
-    """Run operations of `replaces`; `newest`: they were made with `newest_by`. Raises `Conflict`, `StoreUnavailable`.
+def number(document: Document, field: str) -> float:
+    """The number that says how new a document is; a missing one is below all others."""
+    value = document.get(field)
+    return _BELOW_ALL if value is None else value
 
-    A duplicate `_id` may come of a race, two inserting at once: tried again, the loser replaces. With `newest`, one
-    that comes back has met a newer document, which stays.
+
+async def upsert(target: AsyncCollection[dict[str, Any]], documents: Sequence[Document], newest_by: str | None) -> None:
+    """Write documents of `last_of_each` in two unordered bulks at most. Raises `Conflict`, `StoreUnavailable`.
+
+    An insert costs the server half of an upsert, and most documents are new. Where a replace then matches nothing, a
+    newer document is there, or this one was deleted meanwhile: as if it had been written just before that.
     """
-    for _ in range(2):
-        with plain_errors():
-            try:
-                await target.bulk_write(operations, ordered=False)
-            except BulkWriteError as error:
-                refused = _taken_ids(error)
-                if refused is None:
-                    raise
-                operations = [operations[at] for at in refused]
-            else:
-                return
-    if not newest:
-        raise StoreUnavailable("MongoDB: other writers were in the way; try again")
+    with plain_errors():
+        try:
+            await target.bulk_write([InsertOne(document) for document in documents], ordered=False)
+            return
+        except BulkWriteError as error:
+            there = [documents[at] for at in _taken_ids(error)]
+        await target.bulk_write([_replace(document, newest_by) for document in there], ordered=False)
 
 
-def _taken_ids(error: BulkWriteError) -> list[int] | None:
-    """Positions of the operations that a duplicate `_id` stopped; None when anything else went wrong as well."""
-    details = error.details or {}
+def _replace(document: Document, newest_by: str | None) -> ReplaceOne[Document]:
+    matching: dict[str, Any] = {"_id": document["_id"]}
+    if newest_by is not None:
+        matching[newest_by] = {"$not": {"$gt": number(document, newest_by)}}  # missing matches, unlike with $lte
+    return ReplaceOne(matching, document)
+
+
+def _taken_ids(error: BulkWriteError) -> list[int]:
+    """Positions of the inserts that a duplicate `_id` stopped. Raises the error when anything else went wrong."""
+    details: Mapping[str, Any] = error.details or {}
     refused = details.get("writeErrors") or []
-    if details.get("writeConcernErrors") or not refused:
-        return None
-    if any(each.get("code") != DUPLICATE_KEY or index_of(each) != "_id_" for each in refused):
-        return None
+    other = any(each.get("code") != DUPLICATE_KEY or duplicated(each) != "_id" for each in refused)
+    if other or not refused or details.get("writeConcernErrors"):
+        raise error
     return [each["index"] for each in refused]

@@ -60,10 +60,13 @@ def plain_errors() -> Iterator[None]:
         raise _unavailable(reason(error)) from None
 
 
-def index_of(refused: Mapping[str, Any]) -> str:
-    """Name of the index in which a refused write's key is a duplicate."""
+def duplicated(refused: Mapping[str, Any]) -> str:
+    """What a write refused for a duplicate key has in common with another: `_id`, or what tells the unique index."""
+    if pattern := refused.get("keyPattern"):
+        return ", ".join(pattern)
     found = re.search(r"index: (\S+)", str(refused.get("errmsg")))
-    return found[1] if found else "unknown"
+    name = found[1] if found else "key"
+    return "_id" if name == "_id_" else name
 
 
 def reason(error: PyMongoError) -> str:
@@ -86,8 +89,7 @@ def _of_bulk(details: Mapping[str, Any]) -> Exception:
 def _of_write(refused: Mapping[str, Any]) -> Exception:
     code = refused.get("code")
     if code == DUPLICATE_KEY:
-        name = index_of(refused)
-        return Conflict(f"there is already a document with this {'_id' if name == '_id_' else f'index {name!r}'}")
+        return Conflict(f"there is already a document with this {duplicated(refused)}")
     if code in _UNABLE:
         return _unavailable(_UNABLE[code])
     return ValueError(f"MongoDB refuses a document, code {code} {refused.get('codeName', '')}".rstrip())
