@@ -19,7 +19,9 @@ import pytest
 
 pytest.importorskip("av", reason="the recorder's extra is not installed")
 
+import aiokafka.codec
 import httpx
+from aiokafka import AIOKafkaProducer
 from numpy.typing import NDArray
 
 from schemas import examples
@@ -52,6 +54,7 @@ from services.runtime.settings import Settings
 from services.runtime.store.sqlite import SqliteStore
 from services.sink.app import build_app as build_sink
 from tests.support.edge import edge, session_document
+from tests.support.kafka import KafkaNode
 from tests.support.log_reader import until
 from tests.support.raw_records import LocalRaw, Raw, kafka_raw
 from tests.support.recordings import end_of, headers_of, numbered_jpeg, start_of
@@ -225,6 +228,49 @@ async def test_what_the_sink_cannot_store_is_buried_and_the_rest_is_stored(place
         await sink.stop()
         await reader.stop()
         await store.close()
+
+
+async def test_what_only_another_client_of_kafka_can_send(
+    kafka: KafkaNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compressed in a way that is not installed here, keys and headers that are no text, headers without a value."""
+    session_id = f"s-{uuid.uuid4().hex[:8]}"
+    kafka.start()
+    log, store, letters = KafkaLog(kafka.bootstrap), SqliteStore(tmp_path / "store.sqlite"), Letters()
+    await log.start()
+    await store.start()
+    good = of_session(examples.SIGNAL, session_id)
+    key = session_id.encode()
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, compression_type="gzip")
+    await producer.start()
+    reader = log.consumer([DEAD_LETTERS], letters, group=None)
+    sink = build_sink(Settings(rapt_data=tmp_path), log, store, Metrics())
+    try:
+        await reader.start()
+        await producer.send_and_wait(SIGNALS.name, good, b"\xff\xfe", headers=[(CASE, b"key")])
+        await producer.send_and_wait(SIGNALS.name, None, key, headers=[(CASE, b"value")])
+        await producer.send_and_wait(SIGNALS.name, good, key, headers=[("schema", None), (CASE, b"null")])
+        await producer.send_and_wait(SIGNALS.name, good, key, headers=[("epoch", b"\xff"), (CASE, b"header")])
+        await producer.send_and_wait(SIGNALS.name, good * 100, key, headers=[(CASE, b"compressed")])
+        await producer.send_and_wait(SIGNALS.name, good, key, headers=[("note", None)])
+        monkeypatch.setattr(aiokafka.codec, "has_gzip", lambda: False)
+        await sink.start()
+        async with asyncio.timeout(60):
+            while not await store.count("signals", {"session_id": session_id}):
+                await asyncio.sleep(0.02)
+        await until(lambda: len(letters.errors()) == 5, "five letters")
+    finally:
+        await sink.stop()
+        await reader.stop()
+        await producer.stop()
+        await store.close()
+        await log.close()
+    errors = {case: "; ".join(found) for (case, _), found in letters.errors().items()}
+    assert errors["key"].startswith("the key is '\ufffd\ufffd'; wanted")
+    assert errors["value"] == "the value is empty; wanted JSON"
+    assert errors["null"] == "header schema is ''; wanted signals.v1"
+    assert errors["header"].startswith("header epoch is '\ufffd'")
+    assert "trailing characters" in errors["compressed"]
 
 
 def bad_frames(session_id: str) -> list[Case]:

@@ -258,6 +258,6 @@ def record_of(raw: ConsumerRecord[bytes, bytes]) -> Record:
         raw.offset,
         (raw.key or b"").decode(errors="replace"),
         raw.value or b"",
-        {name: value.decode(errors="replace") for name, value in raw.headers},
+        {name: (value or b"").decode(errors="replace") for name, value in raw.headers},
         raw.timestamp,
     )
