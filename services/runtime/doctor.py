@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from services.runtime.settings import Settings
+from services.runtime.settings import Settings, WrongSetting
 
 MIN_FREE_BYTES = 1 << 30
 # The modules by which an extra is known to be installed.
@@ -111,16 +111,31 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
     if settings.kafka_bootstrap_servers is None:
         yield Finding("event log", True, "local file (set KAFKA_BOOTSTRAP_SERVERS for a cluster)")
         return
-    for server in settings.kafka_bootstrap_servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            with socket.create_connection((host, int(port)), timeout=2):
-                yield Finding("kafka", True, server)
-        except (OSError, ValueError) as error:
-            yield Finding("kafka", False, f"{server}: {error}", "start the broker, or mend KAFKA_BOOTSTRAP_SERVERS")
+    yield from _kafka(settings)
     has_secret = settings.jwt_secret is not None
     advice = "" if has_secret else "set JWT_SECRET to 32 or more random characters, the same for all replicas"
     yield Finding("JWT_SECRET", has_secret, "set" if has_secret else "missing", advice)
+
+
+def _kafka(settings: Settings) -> Iterator[Finding]:
+    from services.runtime.log.connection import connection_of
+
+    try:
+        connection = connection_of(settings)
+    except WrongSetting as error:
+        yield Finding("kafka", False, str(error), "mend that setting")
+        return
+    reached = []
+    for server in connection.bootstrap.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            with socket.create_connection((host, int(port)), timeout=2):
+                reached.append(server)
+                yield Finding("kafka", True, f"{server}, {settings.kafka_security_protocol}")
+        except (OSError, ValueError) as error:
+            yield Finding("kafka", False, f"{server}: {error}", "start the broker, or mend KAFKA_BOOTSTRAP_SERVERS")
+    if reached and (refusal := asyncio.run(connection.refusal())):
+        yield Finding("kafka", False, refusal, "mend the settings that it names")
 
 
 def _store(settings: Settings) -> Finding:

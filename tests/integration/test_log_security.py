@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from schemas.topics import Topic
+from services.runtime.doctor import examine
 from services.runtime.log import LogStartFailed
 from services.runtime.log.connection import connection_of
 from services.runtime.log.kafka import KafkaLog
@@ -123,3 +124,19 @@ async def test_what_kafka_refuses_is_one_line(
         await log_of(secured.settings(listener, **settings)).start()
     assert "\n" not in str(failed.value)
     assert PASSWORD not in str(failed.value)
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "no"])
+def test_the_doctor_says_whether_kafka_lets_us_in(secured: Secured, password: str) -> None:
+    settings = secured.settings("account", **{**WITH_ACCOUNT, "kafka_sasl_password": password})
+    found = [each for each in examine(settings, Path()) if each.what == "kafka"]
+    assert found[0].ok, "the port is open"
+    refused = [each.found for each in found if not each.ok]
+    assert refused == [] if password == PASSWORD else "refuses the account" in refused[0]
+
+
+def test_the_doctor_names_a_setting_that_cannot_be_meant() -> None:
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:9", kafka_security_protocol="SASL_SSL")
+    (finding,) = [each for each in examine(settings, Path()) if each.what == "kafka"]
+    assert not finding.ok
+    assert finding.found.startswith("KAFKA_SASL_USERNAME: not set")
