@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from services.client.drawn import draw_jpeg
+from services.client.options import StreamOptions
 from services.client.stream import StudentClient
 from services.client.timetable import Timetable
 from services.recorder.verify import recorded_seqs, times_in_file
@@ -37,7 +38,8 @@ async def stream_through(rapt: Deployment, seconds: int, deeds: Sequence[Deed], 
 async def _student(
     rapt: Deployment, timetable: Timetable, seconds: int, begun_s: float, done: "asyncio.Task[None]"
 ) -> None:
-    async with StudentClient(rapt.url, "student", PASSWORD, "DEMO") as client:
+    options = StreamOptions(reconnect_for_s=300.0)
+    async with StudentClient(rapt.url, "student", PASSWORD, "DEMO", options) as client:
         origin_ms = now_ms()
         for number in range(seconds * FPS):
             await _at(begun_s + number / FPS)
