@@ -23,6 +23,7 @@ from services.runtime.settings import Settings
 GROUP = "recorder"
 THREADS = min(4, os.cpu_count() or 1)  # each keeps some memory of every encoder that it ever ran
 MEASURE_LAG_EVERY_S = 5.0
+SWEEP_EVERY_S = 900.0
 PLAYABLE_SHARE = 0.5  # of the time to stop: the other half is for what must be done, to flush and to commit
 
 
@@ -75,6 +76,7 @@ class Recorder:
         )
         self._consumer = log.consumer([FRAMES], self._handler, group=GROUP)
         self._lag: asyncio.Task[None] | None = None
+        self._sweep: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         try:
@@ -86,11 +88,13 @@ class Recorder:
             ) from None
         await self._consumer.start()
         self._lag = asyncio.create_task(self._measure_lag(), name="recorder-lag")
+        self._sweep = asyncio.create_task(self._sweep_up(), name="recorder-sweep")
 
     async def stop(self) -> None:
         """Frames that were taken get safe first and are committed while the playable files are made."""
-        if self._lag is not None:
-            self._lag.cancel()
+        for task in (self._lag, self._sweep):
+            if task is not None:
+                task.cancel()
         self._handler.stopping()
         try:
             await self._consumer.stop()
@@ -105,6 +109,11 @@ class Recorder:
         while True:
             await measure_lag(self._consumer, GROUP, [FRAMES], self._metrics)
             await asyncio.sleep(MEASURE_LAG_EVERY_S)
+
+    async def _sweep_up(self) -> None:
+        while True:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._archive.sweep, self._tools.now_ms())
+            await asyncio.sleep(SWEEP_EVERY_S)
 
 
 def _size(resolution: str) -> tuple[int, int] | None:

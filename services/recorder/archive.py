@@ -12,6 +12,7 @@ import av
 
 from schemas.events import RecordingEvent
 from schemas.sessions import SessionEnd, SessionStart
+from schemas.topics import HOUR_MS
 from services.recorder.disk import Disk, is_full
 from services.recorder.encoder import Codec, Encoder
 from services.recorder.events import Kind, event_of, reason_of
@@ -23,6 +24,7 @@ from services.recorder.metadata import Metadata, ranges
 from services.recorder.naming import claim_path, filename_of, metadata_path, recording_id_of
 from services.recorder.writer import Writer
 
+SWEEP_AFTER_MS = HOUR_MS  # the log keeps frames for as long
 MakeEncoder = Callable[[Codec, tuple[int, int] | None], Encoder]
 
 
@@ -42,6 +44,19 @@ class Archive:
         """Make the folders."""
         for folder in (self._dir, self._dir / "open", self._dir / "metadata"):
             self._disk.make_folder(folder)
+
+    def sweep(self, now_ms: int) -> None:
+        """Delete `dev_mode` recordings that nothing was written to for an hour.
+
+        Their end leaves no trace. So an owner that slept through it and wakes with the session in its queue begins the
+        recording once more, and nobody ends that.
+        """
+        for folder in (self._dir / "open").glob("*/"):
+            with contextlib.suppress(OSError, ManifestBroken):  # another replica may sweep too
+                manifest = read_manifest(self._dir, folder.name)
+                written_ms = max(path.stat().st_mtime_ns for path in (folder, *folder.iterdir())) // 1_000_000
+                if manifest is not None and manifest.header.session.dev_mode and now_ms - written_ms > SWEEP_AFTER_MS:
+                    delete(self._dir, folder.name, self._disk)
 
     def open(self, session_id: str, epoch: int, start: SessionStart | None = None) -> Writer | Metadata | None:
         """Go on with what was begun, here or on another replica; with `start`, begin it where nothing is under way.

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from schemas.events import RecordingEvent
+from schemas.topics import HOUR_MS
 from services.recorder.archive import Archive
 from services.recorder.disk import Disk
 from services.recorder.encoder import PyavEncoder
 from services.recorder.session import Session, Tools
 from services.recorder.verify import recorded_seqs
+from services.runtime.clock import now_ms
 from services.runtime.log import Record
 from services.runtime.log.offsets import OffsetTracker
 from services.runtime.metrics import Metrics
@@ -204,9 +206,9 @@ class Sleep(Fate):
 class Owner:
     """A recorder that reads a session's records, as far as it is told to."""
 
-    def __init__(self, folder: Path, fate: Fate, epoch: int) -> None:
+    def __init__(self, folder: Path, fate: Fate, epoch: int, *, dev_mode: bool = False) -> None:
         self.events: list[RecordingEvent] = []
-        self._records = records_of(SEQS, start_of())
+        self._records = records_of(SEQS, start_of(dev_mode=dev_mode))
         self._tracker = OffsetTracker(0)
         self._at = 0
         self._loop = asyncio.new_event_loop()
@@ -240,6 +242,11 @@ class Owner:
         with ThreadPoolExecutor(1) as thread:
             thread.submit(take).result()
 
+    def whole(self) -> None:
+        """Take all that is left, and end."""
+        self.read(1000)
+        self.close()
+
     def close(self) -> None:
         self._threads.shutdown()
         self._loop.close()
@@ -271,6 +278,43 @@ def test_who_wakes_up_after_it_was_replaced_lets_go(tmp_path: Path, taken_meanwh
         assert list((folder / "open").iterdir()) == [], sleep_at
         sleeper.close()
         other.close()
+
+
+@pytest.mark.parametrize("taken_meanwhile", [24, 1000])
+def test_a_dev_mode_session_leaves_nothing_whoever_sleeps(tmp_path: Path, taken_meanwhile: int) -> None:
+    Owner(tmp_path / "whole", fate := Fate(None), epoch=1, dev_mode=True).whole()
+    for sleep_at in range(PREPARED + 1, fate.deeds + 1):
+        folder = tmp_path / str(sleep_at)
+        sleep = Sleep(sleep_at)
+        other = Owner(folder, Fate(None), epoch=2, dev_mode=True)
+        sleeper = Owner(folder, sleep, epoch=1, dev_mode=True)
+        sleep.meanwhile = partial(take_over, other, sleeper, taken_meanwhile)
+        sleeper.whole()
+        other.whole()
+        events = [*sleeper.events, *other.events]
+        assert {event.kind for event in events} <= {"started", "deleted"}, sleep_at
+        assert "deleted" in {event.kind for event in events}, sleep_at
+        assert all(event.filename is None for event in events)
+        sweep(folder, later_ms=30 * 60_000)
+        sweep(folder, later_ms=2 * HOUR_MS)
+        assert sorted(path.name for path in folder.rglob("*")) == ["metadata", "open"], sleep_at
+
+
+def test_a_sweep_leaves_what_is_under_way(tmp_path: Path) -> None:
+    for name, dev_mode in (("dev", True), ("kept", False)):
+        owner = Owner(tmp_path / name, Fate(None), epoch=1, dev_mode=dev_mode)
+        owner.read(40)
+        owner.close()
+        sweep(tmp_path / name, later_ms=30 * 60_000)
+        assert recorded_seqs(tmp_path / name, "r-s-1")
+    for name in ("dev", "kept"):
+        sweep(tmp_path / name, later_ms=2 * HOUR_MS)
+    assert recorded_seqs(tmp_path / "kept", "r-s-1")
+    assert list((tmp_path / "dev" / "open").iterdir()) == []
+
+
+def sweep(folder: Path, later_ms: int) -> None:
+    Archive(folder, "h264", None, PyavEncoder, Disk()).sweep(now_ms() + later_ms)
 
 
 def test_who_was_replaced_before_it_looked_does_not_take_the_recording_back(tmp_path: Path) -> None:
