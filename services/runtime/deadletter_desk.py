@@ -22,6 +22,7 @@ from services.runtime.deadletters import (
     ORIGIN_PARTITION,
     ORIGIN_TOPIC,
     RETRIES,
+    TRACEBACK,
 )
 from services.runtime.lifecycle import StartFailed
 from services.runtime.log import EventLog, Position, Record
@@ -82,6 +83,7 @@ class Letter:
     group: str
     error_class: str
     error: str
+    traceback: str
     size_bytes: int
     headers: Mapping[str, str]
     retries: int
@@ -105,6 +107,7 @@ class Letter:
             group=said.get(GROUP, ""),
             error_class=said.get(ERROR_CLASS, ""),
             error=said.get(ERROR, ""),
+            traceback=said.get(TRACEBACK, ""),
             size_bytes=len(record.value),
             headers=own,
             retries=_number(said, RETRIES, 0),

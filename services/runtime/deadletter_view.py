@@ -24,6 +24,7 @@ def as_json(letter: Letter) -> dict[str, Any]:
         "origin": {"topic": letter.origin.topic, "partition": letter.origin.partition, "offset": letter.origin.offset},
         "error_class": letter.error_class,
         "error": letter.error,
+        "traceback": letter.traceback,
         "size_bytes": letter.size_bytes,
         "headers": dict(letter.headers),
         "retries": letter.retries,
@@ -72,6 +73,8 @@ def print_letter(letter: Letter, value: bytes, out: Console) -> None:
     }
     for name, said in (*rows.items(), *((f"header {name}", text) for name, text in letter.headers.items())):
         out.print(plain(f"{name}: {said}"), soft_wrap=True)
+    if letter.traceback:
+        out.print(plain(f"\n{letter.traceback.rstrip()}"), soft_wrap=True)
     if value:
         out.print()
         out.print(plain(first_bytes(value)), soft_wrap=True)

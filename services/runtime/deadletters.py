@@ -5,6 +5,7 @@ that is analyzed and recorded has two letters, one of each `group`. `services.ru
 sends them again.
 """
 
+import traceback
 from collections.abc import Mapping
 
 import structlog
@@ -18,11 +19,12 @@ logger = structlog.get_logger(__name__)
 
 # What a letter's headers say beside the record's own.
 ORIGIN_TOPIC, ORIGIN_PARTITION, ORIGIN_OFFSET = "origin_topic", "origin_partition", "origin_offset"
-GROUP, ERROR_CLASS, ERROR, CUT = "group", "error_class", "error", "cut"
-LETTER_HEADERS = frozenset({ORIGIN_TOPIC, ORIGIN_PARTITION, ORIGIN_OFFSET, GROUP, ERROR_CLASS, ERROR, CUT})
+GROUP, ERROR_CLASS, ERROR, TRACEBACK, CUT = "group", "error_class", "error", "traceback", "cut"
+LETTER_HEADERS = frozenset({ORIGIN_TOPIC, ORIGIN_PARTITION, ORIGIN_OFFSET, GROUP, ERROR_CLASS, ERROR, TRACEBACK, CUT})
 RETRIES = "retries"  # stays with the record when it is sent again, so that its next letter tells the count
 
 MOST_ERROR_CHARACTERS = 1000
+MOST_CALLS, MOST_TRACEBACK_CHARACTERS = 6, 2000
 MOST_HEADER_CHARACTERS = 64 << 10
 
 
@@ -51,6 +53,9 @@ class DeadLetters:
             ERROR_CLASS: name,
             ERROR: str(error)[:MOST_ERROR_CHARACTERS],
         }
+        if error.__traceback__ is not None and not isinstance(error, Malformed):  # a mistake of ours
+            text = "".join(traceback.format_exception(error, limit=-MOST_CALLS))
+            headers[TRACEBACK] = text[-MOST_TRACEBACK_CHARACTERS:]
         if len(value) < len(record.value) or len(headers.keys() & record.headers.keys()) < len(record.headers):
             # Another producer may send what Rapt's own log would not take; the letter must go through all the same.
             headers[CUT] = f"of {len(record.value)} bytes and {len(record.headers)} headers"

@@ -84,6 +84,24 @@ async def test_a_letter_says_where_from_by_whom_and_why(log: ListLog) -> None:
     assert counted == 1
 
 
+async def test_a_mistake_of_ours_brings_its_traceback(log: ListLog) -> None:
+    def mistaken() -> None:
+        raise ZeroDivisionError("by nought")
+
+    letters = DeadLetters(log, Metrics(), "sink-store")  # type: ignore[arg-type]
+    for raising in (mistaken, lambda: LetterId.parse("x" * 5_000)):
+        try:
+            raising()
+        except ValueError as error:
+            await letters.send(bad(2), Malformed(str(error)))
+        except ZeroDivisionError as error:
+            await letters.send(bad(1), error)
+    bug, *malformed = await read_letters(log)
+    assert "in mistaken" in bug.traceback
+    assert bug.traceback.endswith("ZeroDivisionError: by nought\n")
+    assert [(letter.traceback, len(letter.error)) for letter in malformed] == [("", 1000)]
+
+
 async def test_what_the_log_would_not_take_whole_is_cut_and_stays(log: ListLog) -> None:
     flood = {f"h{number}": "x" * 1000 for number in range(100)}
     wordy_record = replace(bad(2), headers=flood)
