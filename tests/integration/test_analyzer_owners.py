@@ -65,7 +65,8 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         await log.start()
         reader = Reader(log, [METRICS, STATUS, PREDICTIONS, DEAD_LETTERS], group=None)
         await reader.consumer.start()
-        environment = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap}
+        # A busy machine may fall behind; that is no reason to leave frames out, where all are counted.
+        environment = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap, "STALE_AFTER_MS": "60000"}
         first, second = (RaptProcess("analyzer", tmp_path / name, environment) for name in ("first", "second"))
         try:
             for process in (first, second):

@@ -22,6 +22,8 @@ Deed = Callable[[], object]
 
 FPS = 10
 STUDENTS = 3
+# A busy machine is behind with everything: that is no reason to leave frames out, where all are counted.
+PATIENT = {"STALE_AFTER_MS": "60000"}
 
 
 class Replicas:
@@ -29,7 +31,7 @@ class Replicas:
 
     def __init__(self, data: Path, kafka: KafkaNode) -> None:
         self.kafka = kafka
-        environment = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap}
+        environment = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap, **PATIENT}
         self.cluster = Cluster(data, kafka.bootstrap, environment)
         self.seconds = {name: RaptProcess(name, data, environment) for name in ("analyzer", "recorder")}
         for name, process in self.seconds.items():
@@ -59,7 +61,7 @@ async def rapt(tmp_path: Path) -> AsyncIterator[Replicas]:
             rapt.stop()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_replicas_that_join_leave_and_oversleep(rapt: Replicas) -> None:
     """Second replicas join; the first ones are stopped until they lost their partitions, and wake up as strangers;
     then the second ones leave."""
@@ -75,7 +77,7 @@ async def test_replicas_that_join_leave_and_oversleep(rapt: Replicas) -> None:
     )
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_broker_that_stays_away_for_longer_than_a_request_may_take(rapt: Replicas) -> None:
     await _stream(rapt, 10, [(4, rapt.kafka.kill), (15, rapt.kafka.start)])
 
@@ -122,8 +124,8 @@ async def _student(cluster: Cluster, timetable: Timetable, seconds: int, begun_s
 
 
 async def _until(ask: Callable[[], Awaitable[Found]], enough: Callable[[Found], bool]) -> Found:
-    """Ask until the answer is enough, for 20 s."""
-    async with asyncio.timeout(20):
+    """Ask until the answer is enough, for a minute."""
+    async with asyncio.timeout(60):
         while not enough(found := await ask()):
             await asyncio.sleep(0.1)
     return found
