@@ -1,13 +1,12 @@
 """Records of a batch → items → one write → finished offsets. The same for every destination."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 import structlog
 
-from services.runtime.backoff import backoff_s
+from services.runtime.backoff import until_taken, waits_s
 from services.runtime.deadletters import DeadLetters, Malformed
 from services.runtime.log import LogUnavailable, Record, TopicPartition
 from services.sink.destination import Destination, DestinationDown
@@ -85,6 +84,7 @@ class Delivery(Generic[Item]):
             self._finish(record)
 
     async def _write_one(self, each: tuple[Record, Item]) -> None:
+        waits = waits_s(FIRST_WAIT_S, LONGEST_WAIT_S)
         for attempt in range(1, TRIES_OF_A_BUG + 1):
             try:
                 return await self._write([each])
@@ -95,7 +95,7 @@ class Delivery(Generic[Item]):
                 logger.exception("cannot write", topic=record.topic, offset=record.offset, attempt=attempt)
                 if attempt == TRIES_OF_A_BUG:
                     return await self._give_up(record, error)
-                await self._pause(attempt)
+                await self._pause(next(waits))
         return None
 
     async def _give_up(self, record: Record, error: Exception) -> None:
@@ -104,25 +104,23 @@ class Delivery(Generic[Item]):
 
     async def _persist(self, attempt_it: Callable[[], Awaitable[None]]) -> None:
         """Try until the other side has it; raises `Halted` when told to stop meanwhile."""
-        attempt = 0
-        while True:
-            try:
-                await attempt_it()
-            except (DestinationDown, LogUnavailable) as error:
-                attempt += 1
-                self.trouble = str(error)
-                if attempt == 1 or attempt % 20 == 0:
-                    logger.warning(
-                        "trying again", destination=self._destination.name, attempt=attempt, error=str(error)
-                    )
-                await self._pause(attempt)
-            else:
-                self.trouble = None
-                return
+        await until_taken(
+            attempt_it,
+            (DestinationDown, LogUnavailable),
+            self._refused,
+            first_s=FIRST_WAIT_S,
+            longest_s=LONGEST_WAIT_S,
+            pause=self._pause,
+        )
+        self.trouble = None
 
-    async def _pause(self, attempt: int) -> None:
-        """Wait after the failed `attempt` (1, 2, …); raises `Halted` when told to stop meanwhile."""
-        wait_s = backoff_s(attempt - 1, random.random(), first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)  # noqa: S311
+    def _refused(self, error: Exception, number: int) -> None:
+        self.trouble = str(error)
+        if number == 1 or number % 20 == 0:
+            logger.warning("trying again", destination=self._destination.name, attempt=number, error=str(error))
+
+    async def _pause(self, wait_s: float) -> None:
+        """Wait; raises `Halted` when told to stop meanwhile."""
         try:
             async with asyncio.timeout(wait_s):
                 await self._halted.wait()
