@@ -59,14 +59,16 @@ class Delivery(Generic[Item]):
 
     async def _deliver(self, records: Sequence[Record]) -> None:
         parsed: list[tuple[Record, Item]] = []
+        refused: list[tuple[Record, Exception]] = []
         for record in records:
             try:
                 parsed.append((record, self._destination.parse(record)))
             except Malformed as error:
-                await self._give_up(record, error)
+                refused.append((record, error))
             except Exception as error:
                 logger.exception("cannot parse", topic=record.topic, offset=record.offset)
-                await self._give_up(record, error)
+                refused.append((record, error))
+        await self._give_up(refused)
         try:
             await self._write(parsed)
         except (Halted, asyncio.CancelledError):
@@ -94,13 +96,20 @@ class Delivery(Generic[Item]):
                 record = each[0]
                 logger.exception("cannot write", topic=record.topic, offset=record.offset, attempt=attempt)
                 if attempt == TRIES_OF_A_BUG:
-                    return await self._give_up(record, error)
+                    return await self._give_up([(record, error)])
                 await self._pause(next(waits))
         return None
 
-    async def _give_up(self, record: Record, error: Exception) -> None:
-        await self._persist(lambda: self._dead_letters.send(record, error))
-        self._finish(record)
+    async def _give_up(self, refused: Sequence[tuple[Record, Exception]]) -> None:
+        """All at once: a flood of bad records must not hold the good ones for a round trip each."""
+
+        async def bury(record: Record, error: Exception) -> None:
+            await self._persist(lambda: self._dead_letters.send(record, error))
+            self._finish(record)
+
+        for outcome in await asyncio.gather(*(bury(*each) for each in refused), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _persist(self, attempt_it: Callable[[], Awaitable[None]]) -> None:
         """Try until the other side has it; raises `Halted` when told to stop meanwhile."""

@@ -12,6 +12,7 @@ from services.runtime.metrics import Metrics
 from services.sink import handlers
 from services.sink.destination import DestinationDown
 from services.sink.handlers import Delivery
+from tests.support.log_reader import until
 
 
 def record(offset: int, value: bytes = b"") -> Record:
@@ -55,6 +56,8 @@ class Letters:
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, str]] = []
         self.failures = 0
+        self._later: list[asyncio.Task[None]] = []
+        self.holding: asyncio.Event | None = None  # acknowledges nothing until it is set
 
     async def send(
         self, topic: Topic, key: str, value: bytes, headers: Mapping[str, str] | None = None
@@ -66,8 +69,15 @@ class Letters:
             return future
         assert topic is DEAD_LETTERS
         self.sent.append((value, (headers or {})["error_class"]))
-        future.set_result(Position(0, 0))
+        if self.holding is None:
+            future.set_result(Position(0, 0))
+        else:
+            self._later.append(asyncio.create_task(self._acknowledge(self.holding, future)))
         return future
+
+    async def _acknowledge(self, holding: asyncio.Event, future: asyncio.Future[Position]) -> None:
+        await holding.wait()
+        future.set_result(Position(0, 0))
 
 
 class Bench:
@@ -156,6 +166,17 @@ async def test_malformed_records_become_dead_letters_and_the_rest_is_written(ben
     assert bench.metrics.registry.get_sample_value(
         "rapt_dead_letters_total", {"topic": "metrics", "error": "Malformed"}
     )
+
+
+async def test_a_flood_of_malformed_records_is_buried_at_once_and_in_order(bench: Bench) -> None:
+    bench.letters.holding = asyncio.Event()
+    handling = asyncio.create_task(bench.delivery.handle([record(n, b"x%d" % n) for n in range(50)]))
+    await until(lambda: len(bench.letters.sent) == 50)
+    assert bench.finished == []
+    bench.letters.holding.set()
+    await handling
+    assert [value for value, _ in bench.letters.sent] == [b"x%d" % n for n in range(50)]
+    assert sorted(bench.finished) == list(range(50))
 
 
 async def test_a_batch_of_malformed_records_writes_nothing(bench: Bench) -> None:
