@@ -7,7 +7,9 @@ from collections import deque
 
 
 class Budget:
-    """Takes and gives back room. One record that is larger than all the room goes alone."""
+    """Takes and gives back room. One record that is larger than all the room goes alone.
+
+    Those who wait hold one record each; how many they are is for the callers to bound (ingest: its clients' credit)."""
 
     def __init__(self, *, max_records: int, max_bytes: int) -> None:
         self._max_records = max_records

@@ -36,6 +36,7 @@ HEARTBEAT_MS = 300
 FETCH_WAIT_MS = 200
 REBALANCE_TIMEOUT_MS = 30_000
 START_WITHIN_S = 45.0  # joining waits for members that give away slowly, up to the rebalance timeout
+# What is read ahead: so much of each partition; the rest waits at the broker until the handler took that.
 MAX_PARTITION_FETCH_BYTES = 256 << 10
 # A handler that waits is back-pressure and no reason to lose the partitions: heartbeats say that the member lives.
 MAX_POLL_INTERVAL_MS = 3_600_000

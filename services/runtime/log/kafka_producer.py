@@ -9,7 +9,8 @@ heard of the failure is refused as well.
 
 import asyncio
 import contextlib
-from collections import Counter, deque
+import itertools
+from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -37,14 +38,18 @@ class _UnderWay(NamedTuple):
 
 
 class KafkaProducer:
-    """At most one aiokafka producer at a time; no record stays unacknowledged longer than `delivery_timeout_s`."""
+    """At most one aiokafka producer at a time; no record stays unacknowledged longer than `delivery_timeout_s`.
+
+    The records under way, here and in aiokafka, are those that the log's budget let through: who sends more waits.
+    """
 
     def __init__(self, connection: Connection, *, delivery_timeout_s: float) -> None:
         self._connection = connection
         self._delivery_timeout_s = delivery_timeout_s
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
-        self._under_way: deque[_UnderWay] = deque()  # oldest first
+        self._under_way: dict[int, _UnderWay] = {}  # by a running number: oldest first
+        self._numbers = itertools.count()
         self._unheard: Counter[tuple[str, bytes]] = Counter()  # topic, key: failures that senders may not know of yet
         self._given_up = 0  # producers so far
         self._watch: asyncio.TimerHandle | None = None
@@ -87,9 +92,8 @@ class KafkaProducer:
         if producer is not self._producer:
             sent.add_done_callback(lambda future: future.cancelled() or future.exception())
             raise LogUnavailable("the producer was given up before it took a record")
-        while self._under_way and self._under_way[0].done.done():
-            self._under_way.popleft()
-        self._under_way.append(_UnderWay(loop.time() + self._delivery_timeout_s, (topic, key), done))
+        number = next(self._numbers)
+        self._under_way[number] = _UnderWay(loop.time() + self._delivery_timeout_s, (topic, key), done)
         if self._watch is None:
             self._watch = loop.call_later(self._delivery_timeout_s, self._look)
 
@@ -97,6 +101,7 @@ class KafkaProducer:
             error = None if future.cancelled() else future.exception()
             if error is not None:
                 self._give_up(producer, error)
+            self._under_way.pop(number, None)
             if done.done():
                 return
             if error is not None:
@@ -121,7 +126,7 @@ class KafkaProducer:
 
     async def close(self) -> None:
         """Wait for what is under way (until its deadline), then disconnect."""
-        waiting = [each.done for each in self._under_way if not each.done.done()]
+        waiting = [each.done for each in self._under_way.values() if not each.done.done()]
         if waiting:
             await asyncio.wait(waiting)
         if self._watch is not None:
@@ -170,11 +175,9 @@ class KafkaProducer:
         """Give the producer up when a record is past its deadline; else look again at the next deadline."""
         loop = asyncio.get_running_loop()
         self._watch = None
-        while self._under_way and self._under_way[0].done.done():
-            self._under_way.popleft()
         if not self._under_way or self._producer is None:
             return
-        deadline_s = self._under_way[0].deadline_s
+        deadline_s = next(iter(self._under_way.values())).deadline_s
         if deadline_s <= loop.time():
             self._give_up(self._producer, KafkaTimeoutError(f"no answer within {self._delivery_timeout_s:g} s"))
         else:
@@ -188,7 +191,7 @@ class KafkaProducer:
         self._producer = None
         self._given_up += 1
         logger.warning("Kafka producer given up; the next record makes a new one", error=describe(error))
-        for _, order, done in self._under_way:
+        for _, order, done in self._under_way.values():
             if not done.done():
                 self._refused(order)
                 done.set_exception(LogUnavailable(f"Kafka did not acknowledge a record: {describe(error)}"))

@@ -17,7 +17,8 @@ SNAPSHOT_WITHIN_S = 30.0
 
 
 async def newest_by_key(connection: Connection, topic: Topic, partitions: Collection[int]) -> Mapping[str, Record]:
-    """The newest record of each key on these partitions, of the highest epoch, without tombstones.
+    """The newest record of each key on these partitions, of the highest epoch, without tombstones: in memory all at
+    once, which is what their owner holds anyway.
 
     Raises `LogUnavailable`."""
     consumer = AIOKafkaConsumer(

@@ -36,7 +36,9 @@ class Source(Protocol):
 
 
 class LocalConsumer:
-    """One member of a group, or a group-less reader of everything new (`group` None)."""
+    """One member of a group, or a group-less reader of everything new (`group` None).
+
+    It holds one batch (`max_records`, `MAX_BATCH_BYTES`); the rest waits in the file until the handler took that."""
 
     def __init__(
         self, log: Source, topics: Sequence[Topic], handler: Handler, group: Group | None, max_records: int

@@ -88,7 +88,10 @@ class Kept:
 
 
 class LocalWriter:
-    """Owns the writing connection and the heads of the partitions. `tell` is called in the event loop."""
+    """Owns the writing connection and the heads of the partitions. `tell` is called in the event loop.
+
+    The queue holds the records that the log's budget let through (who sends more waits there), and of each consumer
+    one commit at a time."""
 
     def __init__(
         self,
