@@ -28,9 +28,9 @@ SNAPSHOT_EVERY_S = 1.0
 MOST_UNSETTLED = 256
 HAND_OVER_WITHIN_S = 0.5  # all members of the group wait for each other at a rebalance
 LAST_WORDS_WITHIN_S = 1.0  # of the turns that the end interrupts
-# Compaction keeps the last snapshot of a session, be it one that an earlier owner wrote when it woke up. It comes ten
-# minutes after a snapshot at the earliest (`topic_settings`); until then the owner has said again what holds.
-SAY_AGAIN_EVERY_S = 300.0
+# Compaction keeps the last snapshot of a session, be it one that an earlier owner wrote when it woke up. It comes five
+# minutes after that at the earliest (`runtime.log.topics`); until then the owner has said again what holds.
+SAY_AGAIN_EVERY_S = 60.0
 
 
 class _GivenAway(Exception):

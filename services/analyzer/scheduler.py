@@ -83,8 +83,10 @@ class Scheduler:
 
     def add(self, session_id: str, entry: Entry) -> None:
         lane = self._lanes.get(session_id)
-        if lane is None:
+        if lane is None or lane.dropped:  # what was dropped and comes again is backlog
+            busy = lane is not None and lane.busy
             lane = self._lanes[session_id] = self._open(entry)
+            lane.busy = busy
         lane.entries.append(entry)
         self.waiting += 1
         self.waiting_bytes += len(entry.record.value)

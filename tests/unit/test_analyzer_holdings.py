@@ -11,7 +11,7 @@ import pytest
 from schemas.examples import SESSION_START
 from schemas.frames import FrameHeaders
 from schemas.topics import ANALYZER_STATE, DAY_MS, FRAMES, HOUR_MS, Topic
-from services.analyzer import lease, snapshots
+from services.analyzer import handlers, lease, snapshots
 from services.analyzer.delivery import Batch, Delivery
 from services.analyzer.domain.session import SessionState, Skills
 from services.analyzer.handlers import FramesHandler
@@ -23,7 +23,9 @@ from services.analyzer.turn import Turns
 from services.analyzer.vision.pool import Pool
 from services.runtime.deadletters import DeadLetters
 from services.runtime.log import EventLog, LogUnavailable, Position, Record, TopicPartition
+from services.runtime.log.topics import COMPACTED_AFTER_MS
 from services.runtime.metrics import Metrics
+from tests.support.log_reader import until
 
 NOW_MS = 1_760_000_000_000
 ONE, TWO = TopicPartition(FRAMES.name, 1), TopicPartition(FRAMES.name, 2)
@@ -156,6 +158,21 @@ def test_an_assignment_ends_the_doubt() -> None:
     assert watched.doubtful_s(60.0) == HEARD_WITHIN_S
     watched.renew(61.0)
     assert watched.doubtful_s(61.0) == 0.0
+
+
+async def test_what_holds_is_said_again_before_compaction_can_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 2 * handlers.SAY_AGAIN_EVERY_S < COMPACTED_AFTER_MS / 1000
+    log = Log({1: snapshot(KNOWN)})
+    with ThreadPoolExecutor(1) as threads:
+        handler = Sleeper(log, threads).handler
+        await handler.assigned(frozenset({ONE}), 5)
+        handler.upkeep()
+        assert log.sent == []
+        monkeypatch.setattr("services.analyzer.handlers.SNAPSHOT_EVERY_S", 0.0)
+        monkeypatch.setattr("services.analyzer.handlers.SAY_AGAIN_EVERY_S", 0.0)
+        handler.upkeep()
+        await until(lambda: len(log.sent) == 1)
+    assert log.sent == [(ANALYZER_STATE.name, "s-1", snapshots.encode(KNOWN), {"epoch": "5"})]
 
 
 class Sleeper:

@@ -173,6 +173,20 @@ def test_given_away_partitions_leave_nothing_behind() -> None:
     assert (turns.waiting, turns.waiting_bytes) == (0, 0)
 
 
+def test_what_comes_back_while_its_turn_is_still_under_way_is_a_backlog() -> None:
+    turns = scheduler(workers=2)
+    add(turns, "a", [0] * 6)
+    under_way = turns.take(0)
+    assert under_way is not None
+    turns.drop(frozenset([FRAMES]))
+    turns.assign([FRAMES], 10_000)
+    add(turns, "a", list(range(0, 10_000, 20)))
+    assert turns.take(10_000) is None
+    turns.done(under_way, 10)
+    assert kept(drain(turns, 10_000)) == list(range(500))
+    assert turns.at_rest(frozenset([FRAMES]))
+
+
 def overload(seconds: int, *, sessions: int, fps: int, frame_ms: float) -> tuple[Counter[str], list[float], list[int]]:
     """A simulation: who gets how many frames analyzed, their ages when analyzed, and session s0's analyzed seqs."""
     turns = scheduler()

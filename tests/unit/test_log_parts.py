@@ -194,6 +194,7 @@ def test_kafka_is_told_the_topics_retention() -> None:
     assert frames["retention.ms"] == "3600000"
     assert int(frames["retention.bytes"]) * FRAMES.partitions <= (FRAMES.retention_bytes or 0)
     assert topic_settings(ANALYZER_STATE)["cleanup.policy"] == "compact"
+    assert topic_settings(ANALYZER_STATE)["min.compaction.lag.ms"] == "300000"
     assert all(topic_settings(topic)["message.timestamp.type"] == "LogAppendTime" for topic in TOPICS)
 
 

@@ -14,6 +14,7 @@ from services.runtime.log.connection import Connection
 from services.runtime.log.port import MAX_VALUE_BYTES, LogStartFailed, LogUnavailable
 
 REQUEST_TIMEOUT_MS = 10_000
+COMPACTED_AFTER_MS = 300_000  # no record before: until then a reader tells by their epochs which of a key's counts
 READY_WITHIN_S = 15.0
 MOST_REPLICAS = 3
 ALREADY_EXISTS = 36
@@ -67,7 +68,8 @@ def topic_settings(topic: Topic) -> dict[str, str]:
         "retention.bytes": str(-1 if topic.retention_bytes is None else topic.retention_bytes // topic.partitions),
     }
     if topic.compacted:
-        settings |= {"min.cleanable.dirty.ratio": "0.2", "segment.ms": "600000"}
+        lag_ms = str(COMPACTED_AFTER_MS)
+        settings |= {"min.cleanable.dirty.ratio": "0.2", "segment.ms": lag_ms, "min.compaction.lag.ms": lag_ms}
     elif topic.retention_ms is not None:
         settings["segment.ms"] = str(max(60_000, topic.retention_ms // 10))
     if topic.retention_bytes is not None:
