@@ -51,17 +51,21 @@ class Disk:
         return True
 
     def append(self, path: Path, content: bytes, valid_bytes: int) -> int:
-        """Put a line after the first `valid_bytes`, dropping what a failed append left there; returns the end.
+        """Put a line after the first `valid_bytes`; returns the end. A line that is refused leaves nothing behind.
 
         Raises `TakenOver` where the file is gone.
         """
         try:
-            with path.open("r+b") as file:
-                file.truncate(valid_bytes)
-                file.seek(valid_bytes)
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            with path.open("r+b", buffering=0) as file:  # a buffer would try once more when the file is closed
+                try:
+                    file.truncate(valid_bytes)
+                    file.seek(valid_bytes)
+                    if file.write(content) != len(content):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(valid_bytes)
+                    raise
         except FileNotFoundError:
             raise TakenOver("another recorder goes on with it") from None
         return valid_bytes + len(content)

@@ -1,5 +1,7 @@
 """Owners of one recording, one after the other: whatever an earlier one still does when it wakes changes nothing."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,6 +75,28 @@ def test_the_next_owner_goes_on_and_the_one_before_is_refused(tmp_path: Path) ->
     manifest = second.manifest
     assert manifest == read_manifest(tmp_path, RECORDING)
     assert [(second.folder / segment.filename).read_bytes() for segment in manifest.segments] == [b"file", b"file"]
+
+
+def test_a_line_that_the_disk_refuses_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its segment is deleted; a reader that found the line would miss the file."""
+    journal = opened(tmp_path, epoch=1)
+    journal.add_segment(segment_of(journal, 0), b"file")
+    sync, left = os.fsync, [journal.folder / "manifest-1.jsonl"]
+
+    def refuse_the_manifest(descriptor: int) -> None:
+        if left and os.path.samestat(os.fstat(descriptor), left[0].stat()):
+            left.clear()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_the_manifest)
+    refused = segment_of(journal, 1)
+    with pytest.raises(OSError, match="No space"):
+        journal.add_segment(refused, b"file")
+    assert on_disk(tmp_path) == [0]
+    assert not (journal.folder / refused.filename).exists()
+    journal.add_segment(refused, b"file")
+    assert on_disk(tmp_path) == [0, 1]
 
 
 def test_a_lower_epoch_is_refused_and_the_same_one_may_open_again(tmp_path: Path) -> None:
