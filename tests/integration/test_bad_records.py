@@ -386,6 +386,37 @@ async def test_what_is_no_frame_is_buried_and_its_session_goes_on(place: Place, 
     assert not [path for path in tmp_path.parent.glob("x*") if path != tmp_path]
 
 
+async def test_a_frame_sent_again_from_its_letter_is_taken_for_a_copy(place: Place, tmp_path: Path) -> None:
+    session_id, metrics, seen = place.session_id, Metrics(), Seen()
+    reader = place.log.consumer([METRICS, RECORDINGS], seen, group=None)
+    await reader.start()
+    settings = Settings(rapt_data=tmp_path, graceful_timeout_s=4.0)
+    recorder = build_recorder(settings, place.log, metrics)
+    analyzer = build_analyzer(settings, place.log, metrics, open_faces=NoFaces)
+
+    async def put(kind: str, seq: int, value: bytes, **more: str) -> None:
+        await place.raw.put(FRAMES, session_id, value, {**headers_of(kind, seq, session_id), **more})
+
+    await recorder.start()
+    await analyzer.start()
+    try:
+        await put("start", 0, start_of(session_id).encode())
+        for seq in (0, 2):  # 1 was buried meanwhile
+            await put("frame", seq, numbered_jpeg(seq))
+        await put("frame", 1, numbered_jpeg(1), retries="1")
+        await put("frame", 3, numbered_jpeg(3))
+        await put("end", 3, end_of(session_id).encode())
+        await until(lambda: seen.recording(session_id) is not None, "the recording's end")
+        await until(lambda: seen.seqs(session_id) == [0, 2, 3], "metrics of the others")
+    finally:
+        await analyzer.stop()
+        await recorder.stop()
+        await reader.stop()
+    event = seen.recording(session_id)
+    assert event is not None
+    assert (event.kind, event.frame_count) == ("completed", 3)
+
+
 def bad_results(session_id: str) -> list[Case]:
     """What no page can be shown."""
     cases = [
