@@ -212,6 +212,28 @@ async def test_the_epoch_rises_also_where_a_restart_is_no_rebalance() -> None:
     assert epochs == [1, 1 << GENERATION_BITS | 1, 2 << GENERATION_BITS | 1]
 
 
+async def test_an_assignment_that_was_overtaken_leaves_the_next_ones_commits_alone() -> None:
+    broker, handler = FakeBroker(), Collects()
+    client = broker.consumer
+    consumer = member(broker, handler)
+    await consumer.on_partitions_assigned({PARTITION})
+    overtaken = consumer._assigning
+    assert overtaken is not None
+    await asyncio.sleep(0)  # it waits for what is committed
+    answer, client.may_tell = client.may_tell, asyncio.Event()
+    client.may_tell.set()
+    await consumer.on_partitions_revoked({PARTITION})
+    client.generation = 2
+    await consumer.on_partitions_assigned({PARTITION})
+    await told(consumer)
+    answer.set()
+    await overtaken
+    await consumer._take(batch(client, 0))
+    consumer.finish(Record("frames", 0, 0, "key", b"value", {}, 0))
+    await consumer.on_partitions_revoked({PARTITION})
+    assert (handler.epochs, client.commits[PARTITION]) == ([2], OffsetAndMetadata(1, "0/2"))
+
+
 def test_a_note_is_greater_than_all_before_it() -> None:
     assert next_note(5, [], []) == Note(0, 5)
     assert next_note(6, [Note(0, 5)], [Note(0, 5), Note(0, 5)]) == Note(0, 6), "a rebalance: follows directly"

@@ -62,6 +62,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     ) -> None:
         self._bootstrap = bootstrap
         self._group = group
+        self._who = {"group": group, "instance_id": instance_id}
         self._membership = Membership(lambda: self._consumer, ASLEEP_S)
         self._delivery = Delivery(handler, group=group, still_member=self._still_member if group else None)
         self._commits = Commits(self._delivery, self._membership.commit, group) if group else None
@@ -200,6 +201,10 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Collection[KafkaPartition]) -> None:
         self._settled.clear()
+        if revoked and self._membership.generation < 0:
+            logger.warning(
+                "put out of the group: too long silent, or another process has this INSTANCE_ID", **self._who
+            )
         if self._commits is not None:
             await self._delivery.revoke(None, self._commits.last)
 

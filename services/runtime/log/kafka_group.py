@@ -15,6 +15,7 @@ from services.runtime.log.port import LogUnavailable, TopicPartition
 from services.runtime.log.topics import describe
 
 COMMIT_WITHIN_S = 5.0
+HEARTBEAT_WITHIN_S = 2.0
 GENERATION_BITS = 32
 
 
@@ -75,10 +76,14 @@ class Membership:
         awake_s, self._awake_s = self._awake_s, now_s
         if awake_s is None or now_s - awake_s < self._asleep_s:
             return self.generation >= 0
-        if await self._coordinator._do_heartbeat():  # noqa: SLF001
-            return True
-        self._awake_s = awake_s
-        return False
+        try:
+            async with asyncio.timeout(HEARTBEAT_WITHIN_S):
+                stands: bool = await self._coordinator._do_heartbeat()  # noqa: SLF001
+        except TimeoutError:
+            stands = False
+        if not stands:
+            self._awake_s = awake_s
+        return stands
 
     async def take_over(
         self, partitions: Collection[KafkaPartition], generation: int
@@ -97,6 +102,8 @@ class Membership:
         notes = {partition: Note.read(offset.metadata) for partition, offset in found.items()}
         note = next_note(generation, [notes[each] for each in partitions if each in notes], notes.values())
         offsets = {TopicPartition(*each): max(0, found[each].offset) if each in found else 0 for each in partitions}
+        if self.generation != generation:
+            raise LogUnavailable("the next rebalance began before this assignment was noted")
         self._note = note
         await self.commit(offsets)
         return note.turn << GENERATION_BITS | generation, offsets
