@@ -29,7 +29,7 @@ from services.sink.firebase_reads import Reads
 logger = structlog.get_logger(__name__)
 
 TICK_S = 1.0
-MOST_STUDENTS = 1_000  # in one update: some 300 KB
+MOST_STUDENTS = 1_000  # in one update: less than 1 MB
 MOST_RECORDS = 512
 MOST_HELD = 10_000
 MOST_AHEAD = 20_000  # taken since Firebase confirmed something: the log keeps a note of each

@@ -59,9 +59,12 @@ class Running:
         self.group = FirebaseGroup(client, log, self.metrics, create_lectures=create, tick_s=TICK_S)
         self._server = server
 
-    async def lag(self) -> float:
-        await self.group.measure_lag()
-        return sum(self._value("rapt_consumer_lag_records", topic=topic) for topic in ("status", "recordings"))
+    async def lag(self) -> int:
+        """Records not committed, of the partitions that this replica has; it waits until it has some."""
+        async with asyncio.timeout(30):
+            while not (behind := await self.group._consumer.lag()):
+                await asyncio.sleep(0.01)
+        return sum(behind.values())
 
     async def until_done(self) -> None:
         """Every record is finished and its offset committed."""
@@ -71,11 +74,6 @@ class Running:
 
     def left_out(self) -> float:
         return self.metrics.registry.get_sample_value("rapt_firebase_left_out_total") or 0.0
-
-    def _value(self, name: str, **labels: str) -> float:
-        value = self.metrics.registry.get_sample_value(name, {"group": "sink-firebase", **labels})
-        assert value is not None
-        return value
 
 
 @pytest.fixture
@@ -247,6 +245,10 @@ async def test_errors_for_a_while(log: LocalLog, server: FirebaseServer, start: 
     await publish(log, status(seq=2, state="drowsy"), status("t", ended=True, student_id="joe"), recording())
     await until(lambda: replica.group.trouble is not None)
     assert await replica.lag() > 0
+    await replica.group.measure_lag()
+    age_s = replica.metrics.registry.get_sample_value("rapt_consumer_lag_seconds", {"group": "sink-firebase"})
+    assert age_s is not None
+    assert age_s > 0
     await publish(log, status(seq=3, state="absent"))
     server.mend()
     await replica.until_done()

@@ -123,7 +123,7 @@ async def test_what_waited_in_a_stopped_firebase_does_not_overwrite_what_came_af
         for seq in range(2, 6):
             failures = group._failures
             await publish(log, status("a", seq), status("b", seq))
-            await until(lambda failures=failures: group._failures > failures + 1)  # type: ignore[misc]
+            await until(lambda failures=failures: group._failures > failures + 1, f"{seq}")  # type: ignore[misc]
         await publish(log, status("a", 8, ended=True))
         process.send(signal.SIGCONT)
         await _until_done(group)
@@ -206,5 +206,5 @@ def _wait_for(process: Process) -> None:
 
 async def _until_done(group: FirebaseGroup) -> None:
     async with asyncio.timeout(60):
-        while group._pending or sum((await group._consumer.lag()).values()):
+        while not (behind := await group._consumer.lag()) or any(behind.values()):
             await asyncio.sleep(0.02)
