@@ -114,6 +114,7 @@ def _document(metrics: Mapping[str, Any]) -> Document:
         not metrics["insufficient_signal"],
         metrics["blink_count"],
         metrics["yawn_count"],
+        metrics.get("epoch", 0),
     )
 
 

@@ -23,6 +23,7 @@ class Document:
     measured: bool
     blink_count: int
     yawn_count: int
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Compared:
     documents_unasked: int = 0
     counts_off: int = 0
     counts_back: int = 0
+    epochs_back: int = 0
     windows_off: int = 0
     firebase_off: int = 0
     skipped: int = 0
@@ -79,6 +81,7 @@ MUST_BE_ZERO: Mapping[str, str] = {
     "documents_unasked": "metrics documents of frames never acknowledged",
     "counts_off": "blinks and yawns too few or too many, where no frame was skipped",
     "counts_back": "times a counter went back",
+    "epochs_back": "times an earlier owner's word stands among a later one's",
     "windows_off": "windows of predictions missing or twice",
     "firebase_off": "students whose final state in Firebase is not the truth",
     "failures": "streams lost for good",
@@ -111,6 +114,7 @@ def compare(evidence: Evidence) -> Compared:
             later.blink_count < earlier.blink_count or later.yawn_count < earlier.yawn_count
             for earlier, later in pairwise(ordered)
         ),
+        epochs_back=sum(later.epoch < earlier.epoch for earlier, later in pairwise(ordered)),
         windows_off=windows.total() - len(windows) + len(_told_windows(ordered) - windows.keys()),
         firebase_off=int(dict(evidence.firebase) != dict(evidence.told)),
         skipped=skipped,

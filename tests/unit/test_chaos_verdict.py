@@ -52,6 +52,11 @@ def test_a_whole_session_breaks_nothing() -> None:
         ({"documents": [*DOCUMENTS, _document(FRAMES)], "drawn": Truth(blinks=3)}, "documents_unasked", 1),
         ({"drawn": Truth(blinks=4, yawns=1)}, "counts_off", 3),
         ({"documents": [replace(each, blink_count=each.seq < 60) for each in DOCUMENTS]}, "counts_back", 1),
+        (
+            {"documents": [replace(each, epoch=1 if each.seq in (70, 90) else 2) for each in DOCUMENTS]},
+            "epochs_back",
+            2,
+        ),
         ({"windows": [0, 2]}, "windows_off", 1),
         ({"windows": [0, 1, 1]}, "windows_off", 1),
         ({"firebase": {}}, "firebase_off", 1),
