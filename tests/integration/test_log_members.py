@@ -117,12 +117,19 @@ async def test_a_replica_more_or_less_moves_only_what_it_must(group: Group) -> N
     assert a.epochs == [first, first + 1, first + 2, first + 3], "each follows directly"
 
 
+@pytest.mark.parametrize("leads", [False, True])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-async def test_a_static_member_that_comes_back_disturbs_nobody(group: Group, how: signal.Signals) -> None:
-    other = await group.join()
-    first = group.process("replica-7")
+async def test_a_static_member_that_comes_back_disturbs_nobody(group: Group, how: signal.Signals, leads: bool) -> None:
+    if leads:
+        first = group.process("replica-7")
+        await until(lambda: bool(first.told("assigned")), "it leads the group: it was the first")
+        other = await group.join()
+    else:
+        other = await group.join()
+        first = group.process("replica-7")
     await until(lambda: bool(first.told("assigned")) and len(other.owned) == 6, "both own their half")
-    heard, (assigned,) = (list(other.epochs), other.revocations), first.told("assigned")
+    await until(lambda: len(first.told("assigned")[-1]["partitions"]) == 6, "it knows")
+    heard, assigned = (list(other.epochs), other.revocations), first.told("assigned")[-1]
     group.end_process(first, how)
     await group.send(assigned["partitions"][0], b"while it was away")
     second = group.process("replica-7")
