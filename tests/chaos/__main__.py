@@ -25,7 +25,11 @@ def main() -> int:
     parser.add_argument("--students", type=int, default=20)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--only", action="append", default=[], help="only faults whose name contains this")
-    parser.add_argument("--keep", type=Path, help="keep data and logs in this folder, which must be new")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="a new folder, in which data and logs stay; recordings on a small disk of their own go with it",
+    )
     chosen = parser.parse_args()
     if not 20 <= chosen.seconds <= LONGEST_S or not 1 <= chosen.students <= 50:
         parser.error(f"wanted --for 20..{LONGEST_S:g} and --students 1..50")

@@ -163,7 +163,11 @@ class Cast:
             case "kill":
                 member.kill()
             case "terminate":
-                code = member.terminate()
+                try:
+                    code = member.terminate()
+                except subprocess.TimeoutExpired:
+                    member.kill()
+                    code = -signal.SIGKILL
                 if code:
                     self.exits[target] = code
             case "start":
