@@ -267,6 +267,7 @@ def list_dead_letters(
     topic: OfTopic = None,
     session: Annotated[str | None, typer.Option(help="Only of this session.")] = None,
     error: Annotated[str | None, typer.Option(help="Only those whose error contains this.")] = None,
+    last: Annotated[int, typer.Option(min=0, help="Show so many of the newest in the table; 0 shows all.")] = 100,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -274,9 +275,9 @@ def list_dead_letters(
     history = assembly.history(_settings(None, None, data))
     letters = _run(deadletter_desk.read_letters(history, deadletter_desk.Wanted(topic, session, error)))
     if as_json:
-        out.print_json(json.dumps(deadletter_view.list_as_json(letters)))
+        typer.echo(json.dumps(deadletter_view.list_as_json(letters)))  # may be long: rich takes its time to colour it
     else:
-        deadletter_view.print_list(letters, out)
+        deadletter_view.print_list(letters, out, last)
 
 
 @dead_letters.command("show")

@@ -42,13 +42,13 @@ def list_as_json(letters: Sequence[Letter]) -> dict[str, Any]:
     }
 
 
-def print_list(letters: Sequence[Letter], out: Console) -> None:
-    """A table, the newest last, and how many from when to when."""
+def print_list(letters: Sequence[Letter], out: Console, last: int = 0) -> None:
+    """A table of the `last` (0: all), the newest last, and how many there are from when to when."""
     if not letters:
         out.print("no dead letters")
         return
     table = Table("letter", "when", "from", "key", "group", "error", "bytes", "retries", "")
-    for each in letters:
+    for each in letters[-last:]:
         error = f"{each.error_class}: {each.error}"[:SHOWN_ERROR]
         cells = [str(each.id), when(each.at_ms), str(each.origin), each.key, each.group, error, str(each.size_bytes)]
         cells += [str(each.retries or ""), "" if each.retried_at_ms is None else "sent again"]
@@ -57,6 +57,8 @@ def print_list(letters: Sequence[Letter], out: Console) -> None:
     again = sum(letter.retried_at_ms is not None for letter in letters)
     noun = "dead letter" if len(letters) == 1 else "dead letters"
     out.print(f"{len(letters)} {noun}, {when(letters[0].at_ms)} to {when(letters[-1].at_ms)}; {again} sent again")
+    if 0 < last < len(letters):
+        out.print(f"these are the last {last}; --last 0 shows all")
 
 
 def print_letter(letter: Letter, value: bytes, out: Console) -> None:

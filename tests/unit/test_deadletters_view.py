@@ -17,9 +17,9 @@ def letter(offset: int = 0, **headers: str) -> Letter:
     return Letter.of(Record("dead-letters", 3, offset, "s-1", b"abc", said, 1_760_000_000_000 + offset))
 
 
-def printed(*letters: Letter) -> str:
+def printed(*letters: Letter, last: int = 0) -> str:
     text = io.StringIO()
-    print_list(letters, Console(file=text, width=200))
+    print_list(letters, Console(file=text, width=200), last)
     return text.getvalue()
 
 
@@ -30,6 +30,17 @@ def test_a_list_says_how_many_from_when() -> None:
     assert "3:5000" in text
     assert printed() == "no dead letters\n"
     assert list_as_json([]) == {"count": 0, "oldest_at_ms": None, "newest_at_ms": None, "letters": []}
+
+
+def test_of_many_the_last_are_shown() -> None:
+    text = printed(letter(1), letter(2), letter(3), last=2)
+    assert [f"3:{offset} " in text for offset in (1, 2, 3)] == [False, True, True]
+    assert "3 dead letters" in text
+    assert "these are the last 2; --last 0 shows all" in text
+    for all_of_them in (0, 3, 4):
+        shown = printed(letter(1), letter(2), letter(3), last=all_of_them)
+        assert "3:1 " in shown
+        assert "these are" not in shown
 
 
 def test_a_letter_shows_its_headers_and_how_its_value_begins() -> None:
