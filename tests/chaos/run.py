@@ -1,6 +1,7 @@
 """The run: everything is started, students stream, one fault after the other, and at the end all is compared."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ async def run(seed: int, seconds: float, students: int, folder: Path, tell: Tell
 
     `only`: keep the faults whose name contains one of these.
     """
+    if (task := asyncio.current_task()) is not None:  # whoever is told to stop ends what it started
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     faults = plan(seed, seconds)
     if only:
         faults = [fault for fault in faults if any(part in fault.name for part in only)]
@@ -35,7 +38,8 @@ async def run(seed: int, seconds: float, students: int, folder: Path, tell: Tell
     scripts = [await asyncio.to_thread(drawn, number) for number in range(min(SCRIPTS, students))]
     tell("starting Kafka, the stores and the services")
     with cast(folder, full_disk=DISK in victims(faults)) as everyone:
-        if everyone.disk is None:
+        if everyone.disk is None and DISK in victims(faults):
+            tell("the disk is not filled: a small one can be mounted by root alone")
             faults = [fault for fault in faults if DISK not in victims([fault])]
         return await _Run(everyone, seed, seconds, tell).through(faults, scripts, students)
 
