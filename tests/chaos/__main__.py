@@ -34,6 +34,8 @@ def main() -> int:
     chosen = parser.parse_args()
     if not 20 <= chosen.seconds <= LONGEST_S or not 1 <= chosen.students <= 50:
         parser.error(f"wanted --for 20..{LONGEST_S:g} and --students 1..50")
+    if chosen.keep is not None and chosen.keep.exists():
+        parser.error(f"--keep {chosen.keep}: is there already")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is away is no news here
     out, err = Console(), Console(stderr=True, highlight=False)
     begun_s = time.monotonic()
