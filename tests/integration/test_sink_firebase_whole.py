@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
 
+import psutil
 import pytest
 
 from schemas import examples, topics
@@ -47,6 +48,12 @@ class Process(Control):
 
     def send(self, what: signal.Signals) -> None:
         os.kill(self._process.pid, what)
+
+    def stop(self) -> None:
+        """SIGSTOP, seen to have come about."""
+        self.send(signal.SIGSTOP)
+        while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
+            assert self._process.poll() is None, "the server is gone"
 
     def answers(self) -> bool:
         try:
@@ -119,11 +126,11 @@ async def test_what_waited_in_a_stopped_firebase_does_not_overwrite_what_came_af
     try:
         await publish(log, status("a", 1), status("b", 1))
         await _until_done(group)
-        process.send(signal.SIGSTOP)
+        await asyncio.to_thread(process.stop)
         for seq in range(2, 6):
             failures = group._failures
             await publish(log, status("a", seq), status("b", seq))
-            await until(lambda failures=failures: group._failures > failures + 1, f"{seq}")  # type: ignore[misc]
+            await until(lambda failures=failures: group._failures > failures + 1, f"two failures at {seq}")  # type: ignore[misc]
         await publish(log, status("a", 8, ended=True))
         process.send(signal.SIGCONT)
         await _until_done(group)
