@@ -92,6 +92,7 @@ class JavaServer:
 
     def pause(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)  # until then its threads go on, on a busy machine for a while
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)

@@ -74,7 +74,7 @@ def reason(error: PyMongoError) -> str:
     if isinstance(error, OperationFailure):
         return _UNABLE.get(error.code or 0) or f"{type(error).__name__}, code {error.code}"
     # "host:port: … (configured timeouts: …), Timeout: 5s, Topology Description: …"
-    text = str(error).partition(", Timeout: ")[0]
+    text = str(error).partition(", Timeout: ")[0].replace("No servers found yet", "no answer in time")
     return re.sub(r"\s*\(configured timeouts: [^)]*\)", "", text)
 
 
