@@ -18,7 +18,8 @@ from starlette.applications import Starlette
 from services.runtime.accounts import ensure_demo_accounts
 from services.runtime.auth import Auth
 from services.runtime.clock import now_ms
-from services.runtime.deadletter_desk import LetterId, NoSuchLetter, Retried, Wanted, read_letters, retry
+from services.runtime.deadletter import LetterId, Wanted
+from services.runtime.deadletter_desk import NoSuchLetter, Retried, read_letters, retry
 from services.runtime.health import health_routes
 from services.runtime.http import HttpServer
 from services.runtime.lifecycle import Part, StartFailed

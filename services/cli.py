@@ -18,6 +18,7 @@ from rich.table import Table
 
 from services import assembly
 from services.runtime import deadletter_desk, deadletter_view
+from services.runtime.deadletter import LetterId, Wanted
 from services.runtime.doctor import EXTRAS, examine, settings_in_force
 from services.runtime.lifecycle import StartFailed, run, stop_on_signals
 from services.runtime.log import LogUnavailable
@@ -273,7 +274,7 @@ def list_dead_letters(
 ) -> None:
     """What could not be processed, the newest last. Reads beside whatever runs."""
     history = assembly.history(_settings(None, None, data))
-    letters = _run(deadletter_desk.read_letters(history, deadletter_desk.Wanted(topic, session, error)))
+    letters = _run(deadletter_desk.read_letters(history, Wanted(topic, session, error)))
     if as_json:
         typer.echo(json.dumps(deadletter_view.list_as_json(letters)))  # may be long: rich takes its time to colour it
     else:
@@ -318,7 +319,7 @@ def retry_dead_letters(
         raise typer.BadParameter("give letters, or --all, which --topic may narrow")
     settings = _settings(None, None, data)
     chosen = _letter_ids(letters or [])
-    done = _run(assembly.retry_dead_letters(settings, chosen, deadletter_desk.Wanted(topic)))
+    done = _run(assembly.retry_dead_letters(settings, chosen, Wanted(topic)))
     if as_json:
         out.print_json(json.dumps({"sent": done.records, "left": {str(each): reason for each, reason in done.left}}))
     else:
@@ -328,9 +329,9 @@ def retry_dead_letters(
     raise typer.Exit(1 if done.left else 0)
 
 
-def _letter_ids(letters: list[str]) -> list[deadletter_desk.LetterId]:
+def _letter_ids(letters: list[str]) -> list[LetterId]:
     try:
-        return [deadletter_desk.LetterId.parse(each) for each in letters]
+        return [LetterId.parse(each) for each in letters]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

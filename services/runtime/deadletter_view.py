@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from services.runtime.deadletter_desk import Letter
+from services.runtime.deadletter import Letter
 
 SHOWN_BYTES = 256
 SHOWN_ERROR = 160

@@ -7,16 +7,8 @@ from dataclasses import replace
 import pytest
 
 from schemas.topics import ANALYZER_STATE, BY_NAME, DEAD_LETTERS, Topic
-from services.runtime.deadletter_desk import (
-    AT_ONCE_RECORDS,
-    Letter,
-    LetterId,
-    NoSuchLetter,
-    Wanted,
-    read_letter,
-    read_letters,
-    retry,
-)
+from services.runtime.deadletter import Letter, LetterId, Wanted
+from services.runtime.deadletter_desk import AT_ONCE_RECORDS, NoSuchLetter, read_letter, read_letters, retry
 from services.runtime.deadletters import DeadLetters, Malformed
 from services.runtime.log import LogUnavailable, Position, Record
 from services.runtime.log.port import MAX_VALUE_BYTES

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from services.runtime.deadletter_desk import Letter
+from services.runtime.deadletter import Letter
 from services.runtime.deadletter_view import first_bytes, list_as_json, plain, print_letter, print_list
 from services.runtime.log import Record
 
