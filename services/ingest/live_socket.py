@@ -30,7 +30,7 @@ class LiveEndpoint:
         if refusal is not None:
             await websocket.close(*refusal)
             return
-        socket = Socket(websocket, Outbox(credit=0, max_results=MAX_RESULTS))
+        socket = Socket(websocket, Outbox(credit=lambda: 0, max_results=MAX_RESULTS))
 
         async def read() -> None:
             await self._live.attach(lecture_code, socket)

@@ -5,6 +5,7 @@ Overflow has a name per kind: acknowledgements *merge* (the newest says all), re
 """
 
 from collections import deque
+from collections.abc import Callable
 
 from services.ingest import messages
 
@@ -13,11 +14,12 @@ MAX_RESULTS = 64
 
 
 class Outbox:
-    """Pure; the socket's writer takes from it. `dropped` counts results that were not sent."""
+    """Pure; the socket's writer takes from it. `credit()` is asked when an acknowledgement goes out; `dropped` counts
+    results that were not sent."""
 
     __slots__ = ("_acked", "_control", "_credit", "_results", "_shown", "dropped")
 
-    def __init__(self, credit: int, max_results: int = MAX_RESULTS) -> None:
+    def __init__(self, credit: Callable[[], int], max_results: int = MAX_RESULTS) -> None:
         self._credit = credit
         self._control: deque[str] = deque()
         self._acked = -1
@@ -62,4 +64,4 @@ class Outbox:
 
     def _pop_ack(self) -> str:
         self._shown = self._acked
-        return messages.ack(self._acked, self._credit)
+        return messages.ack(self._acked, self._credit())

@@ -25,9 +25,11 @@ SEQ_BLOCK = 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a client may do. `credit`: frames unacknowledged; `max_errors` within `error_window_ms` are forgiven."""
+    """What a client may do. `credit`: frames unacknowledged; `max_errors` within `error_window_ms` are forgiven.
+    `backlog_bytes`: frames of all clients together that the log does not have yet."""
 
     credit: int = 64
+    backlog_bytes: int = 32 << 20
     max_frame_bytes: int = MAX_FRAME_BYTES
     max_side_px: int = MAX_FRAME_SIDE_PX
     max_errors: int = 20

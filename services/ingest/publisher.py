@@ -14,6 +14,7 @@ from itertools import takewhile
 import structlog
 
 from schemas.topics import FRAMES
+from services.ingest.backlog import Backlog
 from services.runtime.backoff import FIRST_S, until_taken, waits_s
 from services.runtime.log import EventLog, LogUnavailable, Position
 
@@ -45,6 +46,7 @@ class Publisher:
         self,
         log: EventLog,
         session_id: str,
+        backlog: Backlog,
         *,
         reserved: int,
         reserve: Callable[[int], Awaitable[int]],
@@ -54,6 +56,7 @@ class Publisher:
     ) -> None:
         self._log = log
         self._session_id = session_id
+        self._backlog = backlog
         self.reserved = reserved
         self._reserve = reserve
         self._on_acked = on_acked
@@ -78,13 +81,15 @@ class Publisher:
         return self._recovery is not None
 
     async def publish(self, seq: int, jpeg: bytes, headers: Mapping[str, str]) -> None:
-        """Hand a frame over; waits while the log has no room. Its number is above all before.
+        """Hand a frame over; waits while the log, or the backlog, has no room. Its number is above all before.
 
         From here on the frame is this publisher's: a caller that is cancelled while it waits need not send it again."""
         frame = _Frame(seq, jpeg, headers)
         self._pending.append(frame)
+        self._backlog.add(len(jpeg))
         if self._recovery is None:
             await self._send(frame)
+        await self._backlog.room()
 
     async def record(self, headers: Mapping[str, str], value: bytes) -> None:
         """Publish a start or an end and wait until the log has it, behind all frames before it.
@@ -101,7 +106,7 @@ class Publisher:
 
     async def drain(self) -> None:
         """Wait until the log has every frame."""
-        while self._pending and not self._closed:
+        while self._pending:
             self._drained = self._drained or asyncio.Event()
             await self._drained.wait()
 
@@ -110,6 +115,8 @@ class Publisher:
         self._closed = True
         if self._recovery is not None:
             self._recovery.cancel()
+        while self._pending:
+            self._backlog.remove(len(self._pending.popleft().jpeg))
         self._check_drained()
 
     def _refused(self, error: Exception, number: int) -> None:
@@ -142,7 +149,9 @@ class Publisher:
         frame.done = True
         pending, count = self._pending, 0
         while pending and pending[0].done:
-            self.acked_seq = pending.popleft().seq
+            landed = pending.popleft()
+            self._backlog.remove(len(landed.jpeg))
+            self.acked_seq = landed.seq
             count += 1
         if count:
             self._on_acked(self.acked_seq, count)
@@ -194,6 +203,6 @@ class Publisher:
             await self._landed.wait()
 
     def _check_drained(self) -> None:
-        if self._drained is not None and (self._closed or not self._pending):
+        if self._drained is not None and not self._pending:
             self._drained.set()
             self._drained = None

@@ -14,6 +14,7 @@ from schemas.frames import FrameHeaders, Kind
 from schemas.sessions import EndReason, SessionEnd, SessionStart
 from schemas.topics import FRAMES
 from schemas.wire import CLOSE_REPLACED, RecordingMessage, StartVideoSession
+from services.ingest.backlog import Backlog
 from services.ingest.protocol import MAX_SEQ, SEQ_BLOCK, Accepted, Limits, Protocol, StreamState
 from services.ingest.publisher import Publisher, Taken
 from services.ingest.sessions import Sessions, begin
@@ -38,6 +39,7 @@ class Stream:
         now_ms: Callable[[], int],
         *,
         idle_ms: int,
+        backlog: Backlog,
         vigil: Vigil,
         gone: Callable[["Stream"], Awaitable[None]],
     ) -> None:
@@ -62,6 +64,7 @@ class Stream:
         self.publisher = Publisher(
             log,
             self.session_id,
+            backlog,
             reserved=document["seq_reserved"],
             reserve=self._reserve,
             on_acked=self._acked,

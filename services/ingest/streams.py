@@ -7,6 +7,7 @@ import structlog
 
 from schemas.sessions import EndReason
 from schemas.wire import CLOSE_ENDED, CLOSE_GOING_AWAY, CLOSE_NORMAL, ProcessingEndedAck
+from services.ingest.backlog import Backlog
 from services.ingest.endings import OWNER_LIMIT_S, Endings
 from services.ingest.protocol import Limits, Protocol
 from services.ingest.sessions import Sessions
@@ -49,6 +50,7 @@ class Streams:
         self._now_ms = now_ms
         self.changed = changed
         self.vigil = Vigil(now_ms())
+        self.backlog = Backlog(limits.backlog_bytes, limits.credit)
         self.endings = Endings(
             self.sessions,
             now_ms,
@@ -119,6 +121,7 @@ class Streams:
             self._limits,
             self._now_ms,
             idle_ms=self._idle_ms,
+            backlog=self.backlog,
             vigil=self.vigil,
             gone=self._gone,
         )

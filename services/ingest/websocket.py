@@ -26,13 +26,13 @@ from services.ingest.socket import CLOSE_TRY_AGAIN_LATER, Socket
 from services.ingest.stream import Stream
 from services.ingest.streams import Streams
 from services.runtime.auth import Auth, BadToken
+from services.runtime.backoff import until_taken
 from services.runtime.metrics import Metrics
 from services.runtime.store import Document, Store, StoreUnavailable
 from services.runtime.store.collections import LECTURES
 
 # How long a client that starts is kept waiting for the store and the log.
 START_LIMIT_S = 30.0
-START_RETRY_S = 0.5
 
 
 class StreamEndpoint:
@@ -62,7 +62,7 @@ class StreamEndpoint:
         if isinstance(admitted, tuple):
             await websocket.close(*admitted)
             return
-        socket = Socket(websocket, Outbox(self._limits.credit))
+        socket = Socket(websocket, Outbox(lambda: self._streams.backlog.credit))
         stream, protocol = self._streams.attach(admitted, socket)
         conversation = _Conversation(self, websocket, socket, stream, protocol)
         self._sockets.inc()
@@ -186,7 +186,7 @@ class _Conversation:
         self._socket.control(
             ProcessingStartedAck(
                 session_id=stream.session_id,
-                credit=endpoint.limits.credit,
+                credit=endpoint.streams.backlog.credit,
                 max_frame_bytes=endpoint.limits.max_frame_bytes,
                 target_fps=start.fps,
                 resume_from_seq=stream.state.next_seq,
@@ -200,17 +200,16 @@ class _Conversation:
 
     async def _claim(self, message: StartVideoSession) -> tuple[bool, SessionStart | None]:
         """Whether the lecture measures, and the start to tell the log (None: the session has ended)."""
-        told = False
-        while True:
-            try:
-                return await self._endpoint.lecture_enabled(self._stream.lecture_code), await self._stream.claim(
-                    message
-                )
-            except StoreUnavailable as error:
-                if not told:
-                    self._socket.error("unavailable", f"the store is not available ({error}); waiting for it")
-                told = True
-            await asyncio.sleep(START_RETRY_S)
+
+        async def claim() -> tuple[bool, SessionStart | None]:
+            enabled = await self._endpoint.lecture_enabled(self._stream.lecture_code)
+            return enabled, await self._stream.claim(message)
+
+        def refused(error: Exception, number: int) -> None:
+            if number == 1:
+                self._socket.error("unavailable", f"the store is not available ({error}); waiting for it")
+
+        return await until_taken(claim, StoreUnavailable, refused)
 
     async def _stop(self) -> None:
         stream = self._stream

@@ -16,7 +16,7 @@ def drain(outbox: Outbox) -> list[str | bytes]:
 
 
 def test_acknowledgements_merge_and_go_first() -> None:
-    outbox = Outbox(credit=8)
+    outbox = Outbox(lambda: 8)
     outbox.result("metrics")
     for seq in range(5):
         outbox.ack(seq)
@@ -24,7 +24,7 @@ def test_acknowledgements_merge_and_go_first() -> None:
 
 
 def test_an_acknowledgement_goes_before_what_follows_it() -> None:
-    outbox = Outbox(credit=8)
+    outbox = Outbox(lambda: 8)
     outbox.control("started")
     outbox.ack(1)
     outbox.control("ended")
@@ -32,7 +32,7 @@ def test_an_acknowledgement_goes_before_what_follows_it() -> None:
 
 
 def test_an_acknowledgement_can_be_repeated() -> None:
-    outbox = Outbox(credit=8)
+    outbox = Outbox(lambda: 8)
     outbox.ack(3)
     assert len(drain(outbox)) == 1
     outbox.ack(3)
@@ -43,7 +43,7 @@ def test_an_acknowledgement_can_be_repeated() -> None:
 
 
 def test_the_oldest_results_go() -> None:
-    outbox = Outbox(credit=8, max_results=3)
+    outbox = Outbox(lambda: 8, max_results=3)
     for number in range(5):
         outbox.result(str(number))
     assert outbox.dropped == 2
@@ -51,7 +51,7 @@ def test_the_oldest_results_go() -> None:
 
 
 def test_a_client_that_lets_control_pile_up_is_stuck() -> None:
-    outbox = Outbox(credit=8)
+    outbox = Outbox(lambda: 8)
     for _ in range(MAX_CONTROL):
         outbox.control("error")
     assert not outbox.stuck
@@ -61,7 +61,7 @@ def test_a_client_that_lets_control_pile_up_is_stuck() -> None:
 
 @given(st.lists(st.sampled_from(["control", "ack", "result", "pop"]), max_size=300))
 def test_control_keeps_its_order_and_the_newest_acknowledgement_arrives(steps: list[str]) -> None:
-    outbox = Outbox(credit=8, max_results=4)
+    outbox = Outbox(lambda: 8, max_results=4)
     controls, acked, sent = 0, -1, []
     for step in steps:
         match step:

@@ -9,6 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from schemas.topics import Topic
+from services.ingest.backlog import Backlog
 from services.ingest.publisher import Publisher, Taken
 from services.runtime.log import Consumer, EventLog, Handler, LogUnavailable, Position, Record
 from tests.support.log_reader import until
@@ -80,9 +81,11 @@ class Kept:
         self.reservations: list[int] = []
         self.may_reserve = asyncio.Event()
         self.may_reserve.set()
+        self.backlog = Backlog(max_bytes=1 << 20, full_credit=64)
         self.publisher = Publisher(
             log,
             "s-1",
+            self.backlog,
             reserved=reserved,
             reserve=self._reserve,
             on_acked=lambda seq, frames: self.acks.append((seq, frames)),
@@ -204,4 +207,48 @@ def test_the_log_has_every_number_once_in_order_and_so_it_is_acknowledged(answer
     assert log.seqs == list(range(count))
     assert sum(frames for _, frames in kept.acks) == count
     assert [seq for seq, _ in kept.acks] == sorted({seq for seq, _ in kept.acks})
-    assert kept.publisher.outstanding == 0
+    assert kept.publisher.outstanding == kept.backlog.bytes == 0
+
+
+async def test_what_is_given_up_leaves_the_backlog() -> None:
+    kept = Kept(FlakyLog(["fail"] * 4))
+    await kept.publish(range(4))
+    assert kept.backlog.bytes == 4 * len(b"jpeg")
+    kept.publisher.close()
+    assert kept.publisher.outstanding == kept.backlog.bytes == 0
+
+
+async def test_a_full_backlog_keeps_the_caller_waiting_until_the_log_took_something() -> None:
+    gate = asyncio.Event()
+
+    class Slow(FlakyLog):
+        async def send(
+            self, topic: Topic, key: str, value: bytes, headers: Mapping[str, str] | None = None
+        ) -> asyncio.Future[Position]:
+            await gate.wait()
+            return await super().send(topic, key, value, headers)
+
+    kept = Kept(Slow())
+    kept.backlog.add((1 << 20) - 2)
+    caller = asyncio.create_task(kept.publish(range(3)))
+    await until(lambda: kept.publisher.outstanding == 1)
+    gate.set()
+    await kept.publisher.drain()
+    assert kept.backlog.bytes == (1 << 20) - 2
+    await caller
+    await kept.publisher.drain()
+    assert [seq for seq, _ in kept.acks][-1] == 2
+
+
+@given(st.integers(1, 100), st.lists(st.integers(0, 500), max_size=20))
+def test_credit_sinks_with_the_room_and_comes_back(full: int, sizes: list[int]) -> None:
+    backlog = Backlog(max_bytes=1_000, full_credit=full)
+    given = [backlog.credit]
+    for size_bytes in sizes:
+        backlog.add(size_bytes)
+        given.append(backlog.credit)
+    assert given == sorted(given, reverse=True)
+    assert all(1 <= credit <= full for credit in given)
+    for size_bytes in sizes:
+        backlog.remove(size_bytes)
+    assert backlog.credit == full
