@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 
 from schemas.topics import Topic
 from services.runtime.doctor import examine
@@ -24,10 +26,11 @@ USER, PASSWORD = "rapt", "correct-horse"
 TOPIC = Topic("secured", "key", "runtime", None, b"", partitions=2, compacted=True)
 PROPERTIES = """
 listeners=PLAINTEXT://127.0.0.1:${{port}},CONTROLLER://127.0.0.1:${{controller_port}},\
-ACCOUNT://127.0.0.1:{account},TLS://127.0.0.1:{tls},BOTH://127.0.0.1:{both}
+ACCOUNT://127.0.0.1:{account},TLS://127.0.0.1:{tls},BOTH://127.0.0.1:{both},MUTUAL://127.0.0.1:{mutual}
 advertised.listeners=PLAINTEXT://127.0.0.1:${{port}},\
-ACCOUNT://127.0.0.1:{account},TLS://127.0.0.1:{tls},BOTH://127.0.0.1:{both}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,ACCOUNT:SASL_PLAINTEXT,TLS:SSL,BOTH:SASL_SSL
+ACCOUNT://127.0.0.1:{account},TLS://127.0.0.1:{tls},BOTH://127.0.0.1:{both},MUTUAL://127.0.0.1:{mutual}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,ACCOUNT:SASL_PLAINTEXT,\\
+TLS:SSL,BOTH:SASL_SSL,MUTUAL:SSL
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 listener.name.account.plain.sasl.jaas.config={plain}
 listener.name.both.plain.sasl.jaas.config={plain}
@@ -36,6 +39,9 @@ listener.name.both.scram-sha-512.sasl.jaas.config={scram}
 ssl.keystore.type=PKCS12
 ssl.keystore.location={keystore}
 ssl.keystore.password={password}
+listener.name.mutual.ssl.client.auth=required
+listener.name.mutual.ssl.truststore.type=PEM
+listener.name.mutual.ssl.truststore.location={certificate}
 """
 PLAIN = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
@@ -43,10 +49,11 @@ SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 @dataclass(frozen=True)
 class Secured:
-    """One node; its listeners by name, and the certificate that it shows."""
+    """One node; its listeners by name, the certificate that it shows, and its key."""
 
     ports: dict[str, int]
     certificate: Path
+    key: Path
 
     def settings(self, listener: str, **settings: Any) -> Settings:
         return Settings(kafka_bootstrap_servers=f"127.0.0.1:{self.ports[listener]}", **settings)
@@ -65,12 +72,17 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         [*keytool, "-exportcert", "-rfc", "-file", str(certificate)],
     ):
         subprocess.run(command, check=True, capture_output=True)
-    ports = {listener: free_port() for listener in ("account", "tls", "both")}
+    key, *_ = load_key_and_certificates(keystore.read_bytes(), PASSWORD.encode())
+    assert key is not None
+    key_file = folder / "node.key"
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    ports = {listener: free_port() for listener in ("account", "tls", "both", "mutual")}
     properties = folder / "secured.properties"
-    properties.write_text(PROPERTIES.format(**ports, plain=PLAIN, scram=SCRAM, keystore=keystore, password=PASSWORD))
+    files = {"keystore": keystore, "certificate": certificate}
+    properties.write_text(PROPERTIES.format(**ports, **files, plain=PLAIN, scram=SCRAM, password=PASSWORD))
     account = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
     with kafka_node(["--properties", str(properties), "--add-scram", account]):
-        yield Secured(ports, certificate)
+        yield Secured(ports, certificate, key_file)
 
 
 def log_of(settings: Settings) -> KafkaLog:
@@ -84,12 +96,15 @@ WAYS: list[tuple[str, str, dict[str, str]]] = [
     ("account", "SASL_PLAINTEXT", ACCOUNT),
     ("tls", "SSL", {}),
     ("both", "SASL_SSL", ACCOUNT),
+    ("mutual", "SSL", {}),
 ]
 
 
-@pytest.mark.parametrize(("listener", "protocol", "more"), WAYS, ids=["PLAIN", "SCRAM", "TLS", "SCRAM and TLS"])
+@pytest.mark.parametrize(("listener", "protocol", "more"), WAYS, ids=["PLAIN", "SCRAM", "TLS", "SCRAM, TLS", "mutual"])
 async def test_every_client_gets_in(secured: Secured, listener: str, protocol: str, more: dict[str, str]) -> None:
     tls = {"kafka_ssl_cafile": secured.certificate} if protocol.endswith("SSL") else {}
+    if listener == "mutual":
+        tls |= {"kafka_ssl_certfile": secured.certificate, "kafka_ssl_keyfile": secured.key}
     log = log_of(secured.settings(listener, kafka_security_protocol=protocol, **more, **tls))
     await log.start()  # creates topics
     reader = Reader(log, [TOPIC], group=f"group-{listener}-{len(more)}")
@@ -140,3 +155,12 @@ def test_the_doctor_names_a_setting_that_cannot_be_meant() -> None:
     (finding,) = [each for each in examine(settings, Path()) if each.what == "kafka"]
     assert not finding.ok
     assert finding.found.startswith("KAFKA_SASL_USERNAME: not set")
+
+
+async def test_a_certificate_that_kafka_asks_for_and_does_not_get_is_told(
+    secured: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.runtime.log.topics.READY_WITHIN_S", 5.0)
+    settings = secured.settings("mutual", kafka_security_protocol="SSL", kafka_ssl_cafile=secured.certificate)
+    with pytest.raises(LogStartFailed, match="KAFKA_SSL_CERTFILE"):
+        await log_of(settings).start()

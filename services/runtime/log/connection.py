@@ -51,6 +51,8 @@ class Connection:
                 return f"shows a certificate that is not trusted ({error.verify_message}); is KAFKA_SSL_CAFILE right?"
             case ssl.SSLError() if error.reason == "WRONG_VERSION_NUMBER":
                 return "does not speak TLS; is KAFKA_SECURITY_PROTOCOL right?"
+            case KafkaError(__cause__=ssl.SSLError() as alert) if "CERTIFICATE" in (alert.reason or ""):
+                return "does not take the certificate it got, or got none; is KAFKA_SSL_CERTFILE right?"
             case SaslAuthenticationFailed():
                 user = getattr(self.security, "username", "")
                 return f"refuses the account {user!r}; are KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD right?"
