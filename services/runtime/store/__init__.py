@@ -1,4 +1,4 @@
-"""The document store: one small port; SQLite here, other adapters join its suite unchanged."""
+"""The document store: one small port, and its adapters for SQLite and MongoDB, which pass the same suite."""
 
 from services.runtime.store.port import Conflict, Document, Filter, Store, StoreUnavailable
 

@@ -3,9 +3,11 @@
 A filter names fields (dotted for nested ones) and what they must be: a value (equal), or operators
 `{"$gte": …, "$gt": …, "$lte": …, "$lt": …, "$ne": …, "$in": […]}`. All its fields must hold. Values are scalars; a
 field that is missing is null; values of different kinds (number, text, boolean, null) are never equal nor ordered.
+Fields that filters and sorts name hold scalars: what they say of lists and objects is each adapter's own.
 
-A document is what JSON can hold, with finite numbers and a text as `_id`. What cannot be stored, an unknown collection
-and a filter that means nothing raise `ValueError`: those are mistakes in the code.
+A document is what JSON can hold, with finite numbers, whole ones of 64 bits, and a text as `_id`, which comes first;
+names of fields have no dot and do not begin with `$`. It comes back as it went in. What cannot be stored, an unknown
+collection and a filter that means nothing raise `ValueError`: those are mistakes in the code.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +44,7 @@ class Store(Protocol):
         `newest_by` names a top-level field that holds an integer: then a document whose number is below that of the
         one that is there changes nothing. A missing number is below all others.
 
-        Raises `Conflict`. One transaction on SQLite, one bulk on MongoDB."""
+        Raises `Conflict`. One transaction on SQLite. On MongoDB what fails may have written a part: ask again."""
 
     async def update(
         self, collection: str, key: str, changes: Mapping[str, Any], where: Filter | None = None
@@ -50,7 +52,7 @@ class Store(Protocol):
         """Set top-level fields of one document, if it also matches `where`.
 
         One step: of several callers that name the same old value, one wins. Returns the document as it is now; None
-        when nothing matched. Raises `Conflict`."""
+        when nothing matched. Fields that are new come last, in any order. Raises `Conflict`."""
 
     async def get(self, collection: str, key: str) -> Document | None: ...
 
