@@ -42,8 +42,9 @@ class FramesHandler:
         self._stopping = False
 
     def stopping(self) -> None:
-        """What is revoked from now on is revoked because this process ends."""
+        """What is revoked from now on is revoked because this process ends; nothing more is taken."""
         self._stopping = True
+        self._room.set()
 
     async def assigned(self, partitions: frozenset[TopicPartition], epoch: int) -> None:
         # A lane of an earlier assignment would take frames that are read again for copies of its own.
@@ -52,11 +53,13 @@ class FramesHandler:
 
     async def handle(self, records: Sequence[Record]) -> None:
         for record in records:
-            while self._waiting_bytes >= self._max_bytes:
+            while self._waiting_bytes >= self._max_bytes and not self._stopping:
                 self._room.clear()
                 for lane in self._lanes.values():
                     lane.hurry()
                 await self._room.wait()
+            if self._stopping:
+                return  # no later record may be taken either: this one is not finished, and comes to the next owner
             self._waiting_bytes += weight_of(record)
             self._lane(record).put(record)
 

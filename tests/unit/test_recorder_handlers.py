@@ -118,3 +118,19 @@ async def test_records_without_a_value_fill_the_waiting_room_too(made: Made) -> 
     await handing_over
     await handler.revoked(frozenset({HERE}))
     assert made["here"].taken == 100
+
+
+async def test_a_stop_does_not_wait_for_room(made: Made) -> None:
+    """There may be none for long: on a full disk, or while the log is away."""
+    handler = FramesHandler(made, count=lambda _: None, playable_within_s=30.0, max_bytes=10_000)
+    await handler.assigned(frozenset({HERE}), epoch=1)
+    made.may_take.clear()
+    many = [Record(*HERE, offset, "here", b"", {"kind": "frame"}, 0) for offset in range(100)]
+    handing_over = asyncio.create_task(handler.handle(many))
+    await made.taking.wait()
+    handler.stopping()
+    async with asyncio.timeout(30):
+        await handing_over
+    made.may_take.set()
+    await handler.revoked(frozenset({HERE}))
+    assert 0 < made["here"].taken < 100
