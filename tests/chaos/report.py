@@ -28,11 +28,8 @@ def as_tables(verdict: Verdict) -> Group:
     compared.add_row("dead letters", _zero(verdict.dead_letters))
     compared.add_row("frames the analyzers skipped", str(total.skipped))
     compared.add_row(f"slowest recovery (goal ≤ {RECOVERY_GOAL_S:g} s)", _seconds(verdict.slowest_recovery_s))
-    caption = (
-        "back: until the results of all sessions flowed again · caught up: until no group was behind, and the last\n"
-        "that was, both after the fault's end · silence: the longest without results · held: captures that had to wait"
-    )
-    costs = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
+    caption = "back: results of all sessions flow · caught up: no group is behind · held: captures"
+    costs = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 0, 0, 1))
     costs.add_column("fault", no_wrap=True)
     for name in ("back", "caught up", "last", "silence", "held"):
         costs.add_column(name, justify="right", no_wrap=True)
