@@ -29,12 +29,13 @@ def predicted(name: str, fps: float, *, emotions: bool = True) -> list[Predictio
     """What a whole session of the clip predicts."""
     vision = Vision(Pool(MediaPipeFaces, most=1))
     turns = Turns(vision, Skills(emotion=emotion.see), clock_ms=lambda: 0)
-    start = SESSION_START.model_copy(update={"consent": Consent(emotion=emotions), "landmarks": False})
+    said = {"session_id": "s", "consent": Consent(emotion=emotions), "landmarks": False}
+    start, end = SESSION_START.model_copy(update=said), SESSION_END.model_copy(update={"session_id": "s"})
     frames = [(FIRST_MS + at_ms, jpeg) for at_ms, jpeg in clip_frames(clip(name), fps=fps, width_px=320)]
     records: list[tuple[Kind, int, bytes]] = [
         ("start", FIRST_MS, start.encode()),
         *(("frame", at_ms, jpeg) for at_ms, jpeg in frames),
-        ("end", frames[-1][0], SESSION_END.encode()),
+        ("end", frames[-1][0], end.encode()),
     ]
     try:
         entries = []

@@ -73,6 +73,7 @@ def session(skills: Skills, *, consent: bool) -> tuple[list[Message], SessionSta
     turns = Turns(Vision(Pool(Swaying, most=1)), skills, clock_ms=lambda: 2_000_000)
     said = {"session_id": "s", "consent": Consent(emotion=consent), "landmarks": False}
     start = SESSION_START.model_copy(update=said)
+    end = SESSION_END.model_copy(update={"session_id": "s"})
 
     def entry(kind: Kind, seq: int, value: bytes) -> Entry:
         at_ms = 1_000_000 + 100 * seq
@@ -83,7 +84,7 @@ def session(skills: Skills, *, consent: bool) -> tuple[list[Message], SessionSta
     entries = [entry("start", 0, start.encode()), *(entry("frame", seq, frame) for seq in range(1, 61))]
     sent = [message for outcome in turns.run(subject, entries) for message in outcome.messages]
     state = subject.state
-    ended = turns.run(subject, [entry("end", 61, SESSION_END.encode())])[0]
+    ended = turns.run(subject, [entry("end", 61, end.encode())])[0]
     assert ended.error is None
     return [*sent, *ended.messages], state
 
