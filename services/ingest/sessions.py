@@ -106,7 +106,8 @@ class Sessions:
             "seen_at_ms": now_ms,
             "seq_reserved": max(document["seq_reserved"], SEQ_BLOCK - 1),
         }
-        where = {"connection": document["connection"], "state": document["state"], "ending_by": None}
+        as_read = {name: document[name] for name in ("connection", "state", "seq_reserved")}
+        where = {**as_read, "ending_by": None}
         return await self._store.update(SESSIONS.name, document["_id"], changes, where)
 
     async def reserve(self, session_id: str, connection: str, seq: int) -> bool:

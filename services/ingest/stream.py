@@ -75,6 +75,7 @@ class Stream:
         self._idle_ms = idle_ms
         self._vigil = vigil
         self._gone = gone
+        self._reserving = asyncio.Lock()
         self._confirmed_ms = 0
         self._confirming: asyncio.Task[None] | None = None
         self._frames_in = metrics.frames_in
@@ -213,14 +214,31 @@ class Stream:
         if self.socket is not None:
             self.socket.error("unavailable", text)
 
+    async def reserve_ahead(self) -> None:
+        """Keep a block of numbers reserved beyond those in use, so that the store may be away for as long as it lasts.
+
+        Not two: a client may send again what is that far below (`StreamState.oldest_resend`)."""
+        wanted = min(MAX_SEQ, self.state.last_seq + SEQ_BLOCK * 3 // 2)
+        if self.connection is None or self.publisher.reserved - self.state.last_seq >= SEQ_BLOCK:
+            return
+        async with self._reserving:
+            if wanted > self.publisher.reserved and await self._reserved(wanted):
+                self.publisher.reserved = wanted
+
     async def _reserve(self, seq: int) -> int:
-        reserved = min(MAX_SEQ, seq + SEQ_BLOCK - 1)
-        while True:
-            connection = self.connection
-            if connection is not None and await self._sessions.reserve(self.session_id, connection, reserved):
-                self.state.reserved = reserved
-                return reserved
-            if not self.claiming and self.connection == connection:
-                self.publisher.close()
-                await self._gone(self)
-                raise Taken(self.session_id)
+        async with self._reserving:
+            while seq > self.publisher.reserved:
+                connection, wanted = self.connection, min(MAX_SEQ, seq + SEQ_BLOCK - 1)
+                if await self._reserved(wanted):
+                    return wanted
+                if not self.claiming and self.connection == connection:
+                    self.publisher.close()
+                    await self._gone(self)
+                    raise Taken(self.session_id)
+            return self.publisher.reserved
+
+    async def _reserved(self, seq: int) -> bool:
+        if self.connection is None or not await self._sessions.reserve(self.session_id, self.connection, seq):
+            return False
+        self.state.reserved = seq
+        return True

@@ -76,6 +76,7 @@ class Sweep:
             doubtful = document is None or document["connection"] != stream.connection
             if doubtful or stream.active_at_ms - seen_at_ms >= self._idle_ms // 4:
                 await self._confirm(stream)
+            await stream.reserve_ahead()
         for document in live.values():
             if self._orphaned(document, now_ms):
                 self._streams.endings.end_orphan(document)

@@ -425,3 +425,20 @@ async def test_stop_waits_for_what_the_log_is_about_to_take(tmp_path: Path) -> N
         await stopping
         assert await client.until_closed() == 1001
         assert client.acked == 0
+
+
+async def test_numbers_are_reserved_ahead_so_that_the_store_may_be_away(tmp_path: Path) -> None:
+    async with edge(tmp_path) as running:
+        session_id = await running.session()
+        client = await running.started(session_id)
+        await client.frame(600)
+        await until(lambda: client.acked == 600)
+        await running.ingest.sweep.once(clock.now_ms() + 6_000)
+        assert (await running.document(session_id))["seq_reserved"] == 600 + 1024 + 512
+        running.ingest.streams.sessions.reserve = _away  # type: ignore[method-assign, assignment]
+        await client.frame(600 + 1024)
+        await until(lambda: client.acked == 600 + 1024)
+
+
+async def _away(*_: object) -> bool:
+    raise StoreUnavailable("the disk is full")
