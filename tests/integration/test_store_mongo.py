@@ -105,6 +105,15 @@ async def test_indexes_are_made_once_and_hold_what_is_asked_for(mongo: MongoServ
         assert f"{ACTIVE_PREDICTIONS.name}__predicted_at_ms" in found[ACTIVE_PREDICTIONS.name]
 
 
+async def test_documents_that_break_a_unique_index_stop_the_start_with_one_line(mongo: MongoServer) -> None:
+    database = new_database()
+    async with AsyncMongoClient[dict[str, Any]](mongo.uri) as client:
+        await client[database]["users"].insert_many([{"_id": "1", "username": "ada"}, {"_id": "2", "username": "ada"}])
+    with pytest.raises(MongoStartFailed, match="documents that are there break a unique index") as caught:
+        await MongoStore(mongo.uri, database).start()
+    assert "ada" not in str(caught.value)
+
+
 def connections(metrics: Metrics) -> dict[str, float | None]:
     value = metrics.registry.get_sample_value
     return {state: value("rapt_store_connections", {"state": state}) for state in ("open", "in_use", "waiting")}
