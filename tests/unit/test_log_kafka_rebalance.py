@@ -1,7 +1,7 @@
 """What a Kafka consumer does with batches that cross a rebalance: nothing twice without need, nothing passed over."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
 import pytest
@@ -30,19 +30,20 @@ class FakeClient:
         self.may_tell = asyncio.Event()
         self.generation = 1
         self.heartbeats = 0
+        self.known: set[int] | None = {0}
         self._coordinator = self
 
     def subscription(self) -> set[str]:
         return {"frames"}
 
-    def partitions_for_topic(self, _: str) -> set[int]:
-        return {0}
+    def partitions_for_topic(self, _: str) -> set[int] | None:
+        return self.known
 
     async def position(self, partition: KafkaPartition) -> int:
         return self.positions[partition]
 
     async def fetch_committed_offsets(
-        self, partitions: Sequence[KafkaPartition]
+        self, partitions: Collection[KafkaPartition]
     ) -> dict[KafkaPartition, OffsetAndMetadata]:
         await self.may_tell.wait()
         return {each: self.commits[each] for each in partitions if each in self.commits}
@@ -232,6 +233,18 @@ async def test_an_assignment_that_was_overtaken_leaves_the_next_ones_commits_alo
     consumer.finish(Record("frames", 0, 0, "key", b"value", {}, 0))
     await consumer.on_partitions_revoked({PARTITION})
     assert (handler.epochs, client.commits[PARTITION]) == ([2], OffsetAndMetadata(1, "0/2"))
+
+
+async def test_what_is_committed_stays_though_the_topics_are_not_known_yet() -> None:
+    broker, handler = FakeBroker(), Collects()
+    client = broker.consumer
+    client.may_tell.set()
+    client.known = None
+    client.commits[PARTITION] = OffsetAndMetadata(7, "")
+    consumer = member(broker, handler)
+    await consumer.on_partitions_assigned({PARTITION})
+    await told(consumer)
+    assert client.commits[PARTITION] == OffsetAndMetadata(7, "0/1")
 
 
 def test_a_note_is_greater_than_all_before_it() -> None:

@@ -93,11 +93,14 @@ class Membership:
         Raises `KafkaError` and `LogUnavailable`; then nobody may be told of the assignment.
         """
         consumer = self._consumer()
-        everything = [
-            KafkaPartition(topic, number)
-            for topic in consumer.subscription()
-            for number in consumer.partitions_for_topic(topic) or ()
-        ]
+        everything = {
+            *partitions,
+            *(
+                KafkaPartition(topic, number)
+                for topic in consumer.subscription()
+                for number in consumer.partitions_for_topic(topic) or ()
+            ),
+        }
         found = await self._coordinator.fetch_committed_offsets(everything)
         notes = {partition: Note.read(offset.metadata) for partition, offset in found.items()}
         note = next_note(generation, [notes[each] for each in partitions if each in notes], notes.values())
