@@ -63,6 +63,8 @@ class Lane:
                 await self._take()
             elif self.session.oldest_unsafe:
                 await self.session.flush()
+            elif self.session.taken_over:
+                self._active_at = clock()  # a new session would go on behind the records that this one left
             else:
                 break
             if self.session.oldest_unsafe and clock() - self._unsafe_since >= SEGMENT_S:

@@ -84,7 +84,8 @@ class Session:
         self._leaving = asyncio.Event()
 
     @property
-    def _taken_over(self) -> bool:
+    def taken_over(self) -> bool:
+        """Whether the recording and its records are another owner's now."""
         return self._state is State.TAKEN_OVER
 
     @property
@@ -106,7 +107,7 @@ class Session:
                 await self._reject(record, error)
         for kind, group in groupby(readable, key=lambda each: each[0].kind):
             batch = list(group)
-            if self._taken_over:
+            if self.taken_over:
                 return
             try:
                 if kind == "frame":
@@ -200,7 +201,7 @@ class Session:
             await self._fail(work.failure, [record for _, record in work.left])
             return
         await self.flush()
-        if not self._taken_over:
+        if not self.taken_over:
             await self._frames(work.left)
 
     async def _end(self, record: Record) -> None:
@@ -211,7 +212,7 @@ class Session:
         if self._writer is None and self._state in {State.UNKNOWN, State.FAILED}:
             await self._open()
         await self.flush()
-        if self._taken_over:
+        if self.taken_over:
             return None
         if self._writer is not None:
             archive = self._tools.archive

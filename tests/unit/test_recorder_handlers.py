@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from services.recorder import lane
 from services.recorder.handlers import FramesHandler
 from services.recorder.session import Session
 from services.runtime.log import Record, TopicPartition
@@ -20,10 +21,18 @@ class Recording:
         self.session_id = session_id
         self.epoch = epoch
         self.oldest_unsafe: Record | None = None
+        self.left_to_another = False
+        self.idle = asyncio.Event()
         self.deeds: list[str] = []
         self.taken = 0
         self.playable: asyncio.Event | None = None
         self._made = made
+
+    @property
+    def taken_over(self) -> bool:
+        """Asked when there is nothing to do."""
+        self.idle.set()
+        return self.left_to_another
 
     async def take(self, records: Sequence[Record]) -> None:
         self._made.taking.set()
@@ -50,8 +59,10 @@ class Made(dict[str, Recording]):
     def __init__(self) -> None:
         self.taking, self.may_take = asyncio.Event(), asyncio.Event()
         self.may_take.set()
+        self.count = 0
 
     def __call__(self, session_id: str, epoch: int) -> Session:
+        self.count += 1
         self[session_id] = Recording(session_id, epoch, self)
         return cast("Session", self[session_id])
 
@@ -134,3 +145,19 @@ async def test_a_stop_does_not_wait_for_room(made: Made) -> None:
     made.may_take.set()
     await handler.revoked(frozenset({HERE}))
     assert 0 < made["here"].taken < 100
+
+
+@pytest.mark.parametrize(("taken_over", "sessions"), [(False, 2), (True, 1)])
+async def test_an_idle_session_is_forgotten_unless_it_left_records_to_another_owner(
+    made: Made, monkeypatch: pytest.MonkeyPatch, taken_over: bool, sessions: int
+) -> None:
+    """Who began anew behind records that were left unfinished would take those for copies when they come again."""
+    monkeypatch.setattr(lane, "IDLE_S", 0.01)
+    handler = FramesHandler(made, count=lambda _: None, playable_within_s=30.0)
+    await handler.assigned(frozenset({HERE}), epoch=1)
+    await handler.handle([Record(*HERE, 0, "here", b"jpeg", {"kind": "start"}, 0)])
+    made["here"].left_to_another = taken_over
+    await made["here"].idle.wait()
+    await handler.handle([Record(*HERE, 1, "here", b"jpeg", {"kind": "start"}, 0)])
+    await handler.revoked(frozenset({HERE}))
+    assert made.count == sessions
