@@ -51,7 +51,8 @@ class MongoServer(Protocol):
     def pause(self) -> None:
         """Let the server neither answer nor go away."""
 
-    def resume(self) -> None: ...
+    def resume(self) -> None:
+        """Undo `pause`; does nothing to a server that runs or is gone."""
 
 
 class JavaServer:
@@ -95,14 +96,15 @@ class JavaServer:
         os.waitid(os.P_PID, self.pid, os.WSTOPPED)  # until then its threads go on, on a busy machine for a while
 
     def resume(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
 
 class ContainerServer:
     """MongoDB in a container, with an account: its port, its account and its data outlive a kill."""
 
     def __init__(self) -> None:
-        from testcontainers.mongodb import MongoDbContainer
+        from testcontainers.community.mongodb import MongoDbContainer
 
         self._port = free_port()
         self._container = MongoDbContainer(MONGODB_IMAGE, username="rapt", password="secret")
@@ -120,17 +122,31 @@ class ContainerServer:
 
     def create(self) -> None:
         self._container.start()
+        self._wait_until_it_answers()
 
     def remove(self) -> None:
         self._container.stop()
 
     def start(self) -> None:
         self._container.get_wrapped_container().start()  # does nothing to one that runs
-        host, deadline = self._container.get_container_host_ip(), time.monotonic() + READY_WITHIN_S
-        while not _listens(self._port, host):
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"MongoDB did not start: {self._container.get_logs()[0][-2000:]!r}")
-            time.sleep(0.05)
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        # Not only until its port is open: Docker opens that at once, and MongoDB starts twice to make the account.
+        from pymongo import MongoClient
+        from pymongo.errors import PyMongoError
+
+        deadline = time.monotonic() + READY_WITHIN_S
+        with MongoClient[dict[str, object]](self.uri, serverSelectionTimeoutMS=2_000) as client:
+            while True:
+                try:
+                    client.admin.command("ping")
+                except PyMongoError as error:
+                    if time.monotonic() > deadline:
+                        raise RuntimeError(f"MongoDB did not start: {error}") from error
+                    time.sleep(0.1)
+                else:
+                    return
 
     def kill(self) -> None:
         self._container.get_wrapped_container().kill("SIGKILL")
@@ -140,7 +156,10 @@ class ContainerServer:
         self._container.get_wrapped_container().pause()
 
     def resume(self) -> None:
-        self._container.get_wrapped_container().unpause()
+        wrapped = self._container.get_wrapped_container()
+        wrapped.reload()
+        if wrapped.status == "paused":
+            wrapped.unpause()
 
 
 def in_containers() -> bool:
@@ -208,7 +227,7 @@ def _fetch() -> None:
         complete.write_text(wanted)
 
 
-def _listens(port: int, host: str = "127.0.0.1") -> bool:
+def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.2)
-        return probe.connect_ex((host, port)) == 0
+        return probe.connect_ex(("127.0.0.1", port)) == 0
