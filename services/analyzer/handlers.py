@@ -102,11 +102,9 @@ class FramesHandler:
             await self._until(lambda: self._scheduler.at_rest(partitions), self._drain_timeout_s)
         self._scheduler.drop(partitions)
         sessions = self._holdings.of(partitions)
-        overslept = not self._stopping and self._lease.doubtful_s(time.monotonic()) > 0
-        if not overslept:
-            limit_s = LAST_WORDS_WITHIN_S if self._stopping else HAND_OVER_WITHIN_S
-            await self._until(lambda: self._settle_all(sessions), limit_s)
-        self._holdings.give(partitions, keep=not self._stopping and not overslept)
+        limit_s = LAST_WORDS_WITHIN_S if self._stopping else HAND_OVER_WITHIN_S
+        await self._until(lambda: self._settle_all(sessions), limit_s)
+        self._holdings.give(partitions, keep=not self._stopping)
         self._moved.set()
         self._held.set(len(self._holdings.live))
 

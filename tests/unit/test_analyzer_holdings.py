@@ -168,8 +168,8 @@ async def test_what_holds_is_said_again_before_compaction_can_take_it(monkeypatc
         await handler.assigned(frozenset({ONE}), 5)
         handler.upkeep()
         assert log.sent == []
-        monkeypatch.setattr("services.analyzer.handlers.SNAPSHOT_EVERY_S", 0.0)
-        monkeypatch.setattr("services.analyzer.handlers.SAY_AGAIN_EVERY_S", 0.0)
+        monkeypatch.setattr(handlers, "SNAPSHOT_EVERY_S", 0.0)
+        monkeypatch.setattr(handlers, "SAY_AGAIN_EVERY_S", 0.0)
         handler.upkeep()
         await until(lambda: len(log.sent) == 1)
     assert log.sent == [(ANALYZER_STATE.name, "s-1", snapshots.encode(KNOWN), {"epoch": "5"})]
@@ -194,6 +194,36 @@ class Sleeper:
         )
 
 
+def fall_asleep(handler: FramesHandler, monkeypatch: pytest.MonkeyPatch, *, heard_within_s: float) -> None:
+    """It wakes at once, and does not know what became of its partitions."""
+    monkeypatch.setattr(lease, "HEARD_WITHIN_S", heard_within_s)
+    monkeypatch.setattr(lease, "LONGEST_NAP_S", -1.0)  # any time between two looks is too long
+    handler.upkeep()
+    monkeypatch.setattr(lease, "LONGEST_NAP_S", 3600.0)
+
+
+async def test_what_is_not_settled_when_it_oversleeps_is_left_to_the_next_owner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = Log({1: snapshot(KNOWN)})
+    with ThreadPoolExecutor(1) as threads:
+        sleeper = Sleeper(log, threads)
+        turns = asyncio.create_task(sleeper.handler.take_turns())
+        await sleeper.handler.assigned(frozenset({ONE}), 5)
+        headers = FrameHeaders("s-1", "start", 0, NOW_MS, NOW_MS).encode()
+        await sleeper.handler.handle([Record(FRAMES.name, 1, 8, "s-1", START.encode(), headers, NOW_MS)])
+        await until(lambda: sleeper.scheduler.at_rest(frozenset({ONE})))
+        fall_asleep(sleeper.handler, monkeypatch, heard_within_s=3600.0)
+        monkeypatch.setattr(handlers, "SNAPSHOT_EVERY_S", 0.0)
+        sleeper.handler.upkeep()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await sleeper.handler.revoked(frozenset({ONE}))
+        await sleeper.handler.assigned(frozenset({ONE}), 6)
+        turns.cancel()
+    assert (log.sent, sleeper.finished, log.asked) == ([], [], [{1}, {1}])
+
+
 def malformed(seq: int) -> Record:
     headers = FrameHeaders("s-1", "frame", seq, NOW_MS, NOW_MS).encode()
     return Record(FRAMES.name, 1, seq, "s-1", b"no JPEG", headers, NOW_MS)
@@ -207,10 +237,7 @@ async def test_who_overslept_says_nothing_until_it_knows(evicted: bool, monkeypa
         sleeper = Sleeper(log, threads)
         turns = asyncio.create_task(sleeper.handler.take_turns())
         await sleeper.handler.assigned(frozenset({ONE}), 5)
-        monkeypatch.setattr(lease, "HEARD_WITHIN_S", 3600.0 if evicted else 0.01)
-        monkeypatch.setattr(lease, "LONGEST_NAP_S", -1.0)  # from the next look on it was asleep
-        sleeper.handler.upkeep()
-        monkeypatch.setattr(lease, "LONGEST_NAP_S", 3600.0)
+        fall_asleep(sleeper.handler, monkeypatch, heard_within_s=3600.0 if evicted else 0.01)
         await sleeper.handler.handle([malformed(8)])
         async with asyncio.timeout(20):
             while sleeper.scheduler.waiting:
@@ -220,7 +247,7 @@ async def test_who_overslept_says_nothing_until_it_knows(evicted: bool, monkeypa
                 assert log.sent == []
                 await sleeper.handler.assigned(frozenset({ONE}), 6)
                 await sleeper.handler.handle([malformed(8)])
-            monkeypatch.setattr("services.analyzer.handlers.SNAPSHOT_EVERY_S", 0.0)
+            monkeypatch.setattr(handlers, "SNAPSHOT_EVERY_S", 0.0)
             while not sleeper.finished:
                 sleeper.handler.upkeep()
                 await asyncio.sleep(0.01)
