@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from schemas.events import RecordingEvent
 from schemas.sessions import SessionEnd
-from schemas.topics import FRAMES
+from schemas.topics import DEAD_LETTERS, FRAMES, PREDICTIONS, RECORDINGS, STATUS
+from services.analyzer.app import build_app as build_analyzer
 from services.ingest.app import Ingest, build_app
+from services.recorder.app import build_app as build_recorder
 from services.runtime.auth import Auth
 from services.runtime.http import HttpServer
 from services.runtime.log.local import LocalLog
@@ -20,6 +23,7 @@ from services.runtime.store import StoreUnavailable
 from services.runtime.store.sqlite import SqliteStore
 from tests.support.edge import CHEAP, SECRET, Edge, Reader, furnish, start_message
 from tests.support.log_reader import until
+from tests.support.recordings import end_of, headers_of, numbered_jpeg, start_of
 
 IDLE_MS = 120_000
 
@@ -250,3 +254,58 @@ async def test_a_client_that_stops_while_the_store_is_away_is_ended_once_it_is_b
     two.first.store.update = update  # type: ignore[method-assign]
     assert (await two.first.until_ended(session_id))["end_reason"] == "client"
     assert await client.until_closed() == 1000
+
+
+async def test_a_replica_that_slept_waits_for_the_store_before_it_acknowledges(two: Two) -> None:
+    session_id = await two.first.session()
+    client = await two.first.started(session_id)
+    sessions = two.first.ingest.streams.sessions
+    seen = sessions.seen
+
+    async def away(*_: object) -> bool:
+        raise StoreUnavailable("the disk is full")
+
+    sessions.seen = away  # type: ignore[method-assign, assignment]
+    two.now.ms += 10_000
+    async with Reader(two.first.log, [FRAMES]) as log:
+        await client.frame(0)
+        await until(lambda: log.seqs == [0] and "unavailable" in client.codes())
+    assert client.acked == -1
+    sessions.seen = seen  # type: ignore[method-assign]
+    await until(lambda: client.acked == 0)
+
+
+async def test_readers_take_a_second_end_for_nothing(tmp_path: Path) -> None:
+    log, settings, metrics = LocalLog(tmp_path / "log.sqlite"), Settings(rapt_data=tmp_path), Metrics()
+    await log.start()
+    analyzer, recorder = build_analyzer(settings, log, metrics), build_recorder(settings, log, metrics)
+    services = (analyzer, recorder)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(log.close)
+        for service in services:
+            await service.start()
+            stack.push_async_callback(service.stop)
+        said = await stack.enter_async_context(Reader(log, [STATUS, RECORDINGS, PREDICTIONS, DEAD_LETTERS]))
+
+        async def publish(kind: str, seq: int, value: bytes) -> None:
+            await (await log.send(FRAMES, "s-1", value, headers_of(kind, seq)))
+
+        async def until_all_is_done() -> None:
+            for service in services:
+                while sum((await service._consumer.lag()).values()):
+                    await asyncio.sleep(0.01)
+
+        await publish("start", 0, start_of().encode())
+        for seq in range(10):
+            await publish("frame", seq, numbered_jpeg(seq))
+        await publish("end", 9, end_of().encode())
+        await until_all_is_done()
+        first = [(record.topic, record.value) for record in said.records]
+        for _ in range(2):
+            await publish("end", 9, end_of().encode())
+        await until_all_is_done()
+        await (await log.send(DEAD_LETTERS, "s-1", b"the last word"))
+        await until(lambda: said.records[-1].value == b"the last word")
+    assert [topic for topic, _ in first].count(STATUS.name) >= 1
+    assert RecordingEvent.decode([value for topic, value in first if topic == RECORDINGS.name][-1]).kind == "completed"
+    assert [(record.topic, record.value) for record in said.records[:-1]] == first
