@@ -65,9 +65,11 @@ class Group:
         self._members.remove(member)
         await member.consumer.stop()
 
-    def process(self, instance_id: str | None = None) -> MemberProcess:
+    def process(self, instance_id: str | None = None, *, joins: bool = True) -> MemberProcess:
         process = MemberProcess(self._bootstrap, self.topic.name, self.name, instance_id)
         self._processes.append(process)
+        if joins:
+            process.join()
         return process
 
     def end_process(self, process: MemberProcess, how: signal.Signals) -> int:
@@ -129,10 +131,12 @@ async def test_a_static_member_that_comes_back_disturbs_nobody(group: Group, how
         first = group.process("replica-7")
     await until(lambda: bool(first.told("assigned")) and len(other.owned) == 6, "both own their half")
     await until(lambda: len(first.told("assigned")[-1]["partitions"]) == 6, "it knows")
+    second = group.process("replica-7", joins=False)
+    await until(lambda: bool(second.told("connected")), "all that takes long is done")
     heard, assigned = (list(other.epochs), other.revocations), first.told("assigned")[-1]
     group.end_process(first, how)
     await group.send(assigned["partitions"][0], b"while it was away")
-    second = group.process("replica-7")
+    second.join()
     await until(lambda: bool(second.told("handle")), "it goes on")
     (again,) = second.told("assigned")
     assert again["partitions"] == assigned["partitions"]

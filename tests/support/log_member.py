@@ -1,6 +1,7 @@
 """A process that is a member of a group: `python -m tests.support.log_member BOOTSTRAP TOPIC GROUP [INSTANCE]`.
 
-It prints what its handler hears, a line of JSON each, and finishes what it was handed when that is taken away.
+It connects, says so, and joins when a line is written to it. Then it prints what its handler hears, in lines of JSON,
+and finishes what it was handed when that is taken away.
 """
 
 import asyncio
@@ -55,6 +56,8 @@ async def belong(bootstrap: str, topic: Topic, group: str, instance_id: str | No
     stop_on_signals(stop)
     await log.start()
     handler.consumer = log.consumer([topic], handler, group=group)
+    _say("connected")
+    await asyncio.to_thread(sys.stdin.readline)
     await handler.consumer.start()
     await stop.wait()
     await handler.consumer.stop()
@@ -70,6 +73,7 @@ class MemberProcess:
         self.log: list[str] = []
         self._process = subprocess.Popen(
             [*command, instance_id] if instance_id else command,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -91,6 +95,11 @@ class MemberProcess:
     def told(self, what: str) -> list[dict[str, Any]]:
         return [each for each in self.heard if each["what"] == what]
 
+    def join(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
     def send(self, how: signal.Signals) -> None:
         self._process.send_signal(how)
 
@@ -100,7 +109,7 @@ class MemberProcess:
         code = self._process.wait(30)
         for reader in self._readers:
             reader.join()
-        for pipe in (self._process.stdout, self._process.stderr):
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None
             pipe.close()
         return code
