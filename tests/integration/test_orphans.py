@@ -275,6 +275,27 @@ async def test_a_replica_that_slept_waits_for_the_store_before_it_acknowledges(t
     await until(lambda: client.acked == 0)
 
 
+async def test_the_older_of_two_sockets_on_two_replicas_cannot_overtake_and_is_closed(two: Two) -> None:
+    async with Reader(two.first.log, [FRAMES]) as log:
+        session_id = await two.first.session()
+        older = await two.first.started(session_id)
+        await older.frame(0)
+        await until(lambda: older.acked == 0)
+        newer = await two.second.stream(session_id)
+        assert (await newer.start())["resumeFromSeq"] == 1024
+        await newer.frame(1024)
+        await until(lambda: newer.acked == 1024)
+        await older.frame(1)  # below the newer one's: readers pass it over
+        await until(lambda: older.acked == 1)
+        await older.frame(1025)  # would need numbers, which only the newer one gets
+        assert await older.until_closed() == 4409
+        assert older.codes()[-1] == "replaced"
+        await newer.frame(1025)
+        await until(lambda: newer.acked == 1025)
+    assert log.seqs == [0, 1024, 1, 1025]
+    assert older.acked == 1
+
+
 async def test_readers_take_a_second_end_for_nothing(tmp_path: Path) -> None:
     log, settings, metrics = LocalLog(tmp_path / "log.sqlite"), Settings(rapt_data=tmp_path), Metrics()
     await log.start()
