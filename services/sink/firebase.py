@@ -194,7 +194,7 @@ class FirebaseGroup:
                 await self._write_these(self._pending.keys(MOST_STUDENTS))
             except FirebaseDown as error:
                 if error.unsure:
-                    self._pending.failed((), unsure=True)
+                    self._pending.unanswered()
                 self._failed(str(error))
             except Halted:
                 return
@@ -215,6 +215,8 @@ class FirebaseGroup:
             logger.warning("Firebase does not take writes, trying again", attempt=self._failures, error=reason)
 
     async def _write_these(self, keys: Sequence[AttendeeKey]) -> None:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
         found = await self._reads.found([key for key in keys if await self._wanted(key)])
         plans = self._pending.plan(found)
         update = {path: value for plan in plans for path, value in plan.update.items()}
@@ -222,19 +224,22 @@ class FirebaseGroup:
             try:
                 await self._client.update(update)
             except FirebaseRefused as error:
-                self._pending.failed(plans, unsure=False)
+                self._pending.failed(plans)
                 return await self._write_apart(plans, error)
-            except FirebaseDown as error:
-                self._pending.failed(plans, unsure=error.unsure)
+            except FirebaseDown:
+                self._pending.failed(plans)
                 raise
             except asyncio.CancelledError:
-                self._pending.failed(plans, unsure=True)
+                self._pending.failed(plans)
+                self._pending.unanswered()
                 raise
             self._metrics.documents_written.labels("firebase").inc(sum(bool(plan.update) for plan in plans))
-        for record in self._pending.confirm(plans, asyncio.get_running_loop().time()):
+        done = self._pending.confirm(plans, began_s, loop.time())
+        for record in done:
             self._consumer.finish(record)
-        self._ahead = 0
-        self._room.set()
+        if done or not self._pending:
+            self._ahead = 0
+            self._room.set()
         return None
 
     async def _write_apart(self, plans: Sequence[Plan], error: FirebaseRefused) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from services.runtime.log import Record, TopicPartition
 from services.sink.firebase_attendance import Attendee, AttendeeKey, Json, Leaves, changes
 
-# Firebase's answer may be lost and the write still be under way: after this time with Firebase answering, it has come.
+# A write whose answer never came, ours or that of a replica that died, may still be under way: after this time with
+# Firebase answering, it has come.
 SETTLED_AFTER_S = 3.0
 
 
@@ -49,7 +50,7 @@ class Pending:
     count: int = 0  # records held
     _held: dict[AttendeeKey, list[Held]] = field(default_factory=dict)
     _known: dict[AttendeeKey, Leaves] = field(default_factory=dict)
-    _doubted: dict[AttendeeKey, float | None] = field(default_factory=dict)  # since when Firebase answers again
+    _answers_since_s: float | None = None
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -78,7 +79,7 @@ class Pending:
 
     def known(self, key: AttendeeKey) -> Leaves | None:
         """What Firebase has; None where it must be read first."""
-        return None if key in self._doubted else self._known.get(key)
+        return self._known.get(key)
 
     def plan(self, found: Mapping[AttendeeKey, Leaves]) -> list[Plan]:
         """What to write of these students, given what Firebase has of them."""
@@ -91,35 +92,36 @@ class Pending:
             plans.append(Plan(key, before, after.leaves(), held))
         return plans
 
-    def confirm(self, plans: Iterable[Plan], now_s: float) -> list[Record]:
-        """Firebase has these; returns the records that are done."""
+    def confirm(self, plans: Iterable[Plan], began_s: float, now_s: float) -> list[Record]:
+        """Firebase has these; returns the records that are done.
+
+        `began_s`: when reading for the plans began. While a write from before may still come, nothing is done: it is
+        read, and mended, until that is over.
+        """
+        if self._answers_since_s is None:
+            self._answers_since_s = now_s
+        settled = began_s - self._answers_since_s >= SETTLED_AFTER_S
         done = []
         for plan in plans:
-            if plan.key in self._doubted:
-                since_s = self._doubted[plan.key]
-                if since_s is None:
-                    self._doubted[plan.key] = now_s
-                if since_s is None or now_s - since_s < SETTLED_AFTER_S or plan.update:
-                    continue
-                del self._doubted[plan.key]
+            self._known.pop(plan.key, None)
+            if not settled:
+                continue
             done += self.drop(plan.key, lambda each, plan=plan: each in plan.held)  # type: ignore[misc]
             attendee = Attendee.of(plan.after)
-            self._known.pop(plan.key, None)
             if not any(_crosses(attendee, each.adds) for each in self._held.get(plan.key, ())):
                 self._known[plan.key] = plan.after
         while len(self._known) > self.most_known:
             del self._known[next(iter(self._known))]
         return done
 
-    def failed(self, plans: Iterable[Plan], *, unsure: bool) -> None:
-        """Nobody knows what Firebase has of these. `unsure`: no answer came, so the write may yet come, even after
-        later ones; and so may writes that went unanswered before, for Firebase does not answer now."""
+    def failed(self, plans: Iterable[Plan]) -> None:
+        """Nobody knows what Firebase has of these."""
         for plan in plans:
             self._known.pop(plan.key, None)
-            if unsure and plan.update:
-                self._doubted[plan.key] = None
-        if unsure:
-            self._doubted = dict.fromkeys(self._doubted)
+
+    def unanswered(self) -> None:
+        """Firebase does not answer: a write may come yet, even after later ones."""
+        self._answers_since_s = None
 
     def drop(self, key: AttendeeKey, which: Callable[[Held], bool] = lambda _: True) -> list[Record]:
         """Hold these no more; returns their records."""
@@ -131,7 +133,6 @@ class Pending:
             self._held[key] = kept
         else:
             self._held.pop(key, None)
-            self._doubted.pop(key, None)
         return dropped
 
     def give_away(self, partitions: Collection[TopicPartition]) -> None:
@@ -144,8 +145,9 @@ class Pending:
         return min((each.record.timestamp_ms for held in self._held.values() for each in held), default=None)
 
     def forget(self) -> None:
-        """Another replica may have written whatever is known."""
+        """Another replica may have written whatever is known, and its last write may still be under way."""
         self._known.clear()
+        self.unanswered()
 
     def holds(self, partitions: Collection[TopicPartition]) -> bool:
         return any(each.record.source in partitions for held in self._held.values() for each in held)

@@ -128,11 +128,18 @@ def test_what_means_something_together_is_written_together() -> None:
     assert changes(after.leaves(), after.leaves()) == {}
 
 
+def settled(most_known: int = 100) -> Pending:
+    """To which Firebase has answered for long at 0 s."""
+    pending = Pending(most_known)
+    pending.confirm([], -SETTLED_AFTER_S, -SETTLED_AFTER_S)
+    return pending
+
+
 # -- what waits -----------------------------------------------------------------------------------------------------
 
 
 def test_of_a_students_statuses_one_record_is_held() -> None:
-    pending = Pending()
+    pending = settled()
     done = [
         each.offset
         for offset in range(100)
@@ -143,7 +150,7 @@ def test_of_a_students_statuses_one_record_is_held() -> None:
 
 
 def test_what_tells_of_attendance_and_paths_is_held_until_it_is_written() -> None:
-    pending = Pending()
+    pending = settled()
     ended = status(1, seq=5, totals=TOTALS, ended_at_ms=5_000)
     completed = recording(0, 3, kind="completed")
     again = status(2, session_id="t", started_at_ms=9_000, seq=1)
@@ -151,29 +158,29 @@ def test_what_tells_of_attendance_and_paths_is_held_until_it_is_written() -> Non
         assert pending.add(each, *change_of(each)) == []
     plans = pending.plan({change_of(ended)[0]: {}})
     assert [held.record for held in plans[0].held] == [ended, completed, again]
-    assert pending.confirm(plans, 0.0) == [ended, completed, again]
+    assert pending.confirm(plans, 0.0, 0.0) == [ended, completed, again]
     assert not pending
 
 
 def test_a_record_read_again_says_nothing_new() -> None:
-    pending = Pending()
+    pending = settled()
     one = status(7, seq=7)
     pending.add(one, *change_of(one))
     assert pending.add(one, *change_of(one)) == []  # held: not done by its own repetition
-    assert pending.confirm(pending.plan({change_of(one)[0]: {}}), 0.0) == [one]
+    assert pending.confirm(pending.plan({change_of(one)[0]: {}}), 0.0, 0.0) == [one]
     older = status(6, seq=6)
     assert pending.add(older, *change_of(older)) == [older]
 
 
 def test_a_node_is_read_again_where_a_session_begins_or_ends() -> None:
-    pending = Pending()
+    pending = settled()
     key = AttendeeKey("PHYS-101", "student")
 
     def told(one: Record) -> bool:
         """Whether the node is known once this is held."""
         pending.add(one, *change_of(one))
         known = pending.known(key) is not None
-        pending.confirm(pending.plan({key: pending.known(key) or {}}), 0.0)
+        pending.confirm(pending.plan({key: pending.known(key) or {}}), 0.0, 0.0)
         return known
 
     assert not told(status(0, seq=0))
@@ -182,12 +189,26 @@ def test_a_node_is_read_again_where_a_session_begins_or_ends() -> None:
     assert not told(status(3, partition=1, session_id="t", started_at_ms=9_000, seq=1))
 
 
+def test_while_an_older_write_may_come_nothing_is_done() -> None:
+    pending = settled()
+    pending.forget()  # partitions were assigned: their last owner may have died with a write under way
+    one = status()
+    key, _ = change_of(one)
+    pending.add(one, *change_of(one))
+    assert pending.confirm(pending.plan({key: {}}), 10.0, 11.0) == []
+    assert pending.known(key) is None
+    assert pending.confirm(pending.plan({key: {}}), 10.9 + SETTLED_AFTER_S, 20.0) == []
+    pending.unanswered()
+    assert pending.confirm(pending.plan({key: {}}), 30.0, 30.0) == []
+    assert pending.confirm(pending.plan({key: {}}), 30.0 + SETTLED_AFTER_S, 40.0) == [one]
+
+
 def test_what_is_known_is_bounded() -> None:
-    pending = Pending(most_known=2)
+    pending = settled(most_known=2)
     for number in range(5):
         one = status(number, student_id=f"student{number}")
         pending.add(one, *change_of(one))
-        pending.confirm(pending.plan({change_of(one)[0]: {}}), 0.0)
+        pending.confirm(pending.plan({change_of(one)[0]: {}}), 0.0, 0.0)
     assert [pending.known(AttendeeKey("PHYS-101", f"student{n}")) is not None for n in range(5)] == [False] * 3 + [
         True
     ] * 2
@@ -229,13 +250,14 @@ class Sink:
             if update:
                 self.late.append(update)
                 self.answers_since_s = None
-            self.pending.failed(plans, unsure=True)
+            self.pending.failed(plans)
+            self.pending.unanswered()
             return
         if update:
             self.tree = firebase_tree.update(self.tree, (), update)
         if self.answers_since_s is None:
             self.answers_since_s = self.now_s
-        self._finish(self.pending.confirm(plans, self.now_s))
+        self._finish(self.pending.confirm(plans, self.now_s, self.now_s))
 
     def arrive(self) -> None:
         """What was lost comes now, the newest first."""
@@ -355,7 +377,6 @@ def test_whatever_is_lost_and_read_again_the_tree_is_the_truth(records: list[Rec
                 sink.arrive()
             case _:
                 sink.take(batch)
-                sink.arrive()
                 sink.die()
                 sink.take(unfinished(records[:at], sink))
     sink.settle()
