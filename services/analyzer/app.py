@@ -39,6 +39,7 @@ UPKEEP_EVERY_S = 0.5
 _LESS_URGENT = 5  # of 19 steps of niceness: a third of an equal share, never none
 _BODIES = 2  # 67 MB each; 50 looks a second
 MEASURE_LAG_EVERY_S = 5.0
+MOST_AT_ONCE = 64  # records of a batch: while one waits for room among those that wait, nothing can be given away
 
 
 def build_app(
@@ -144,7 +145,7 @@ class Analyzer:
             clock_ms=clock_ms,
             drain_timeout_s=settings.graceful_timeout_s / 2,
         )
-        self._consumer = log.consumer([FRAMES], self._handler, group=GROUP)
+        self._consumer = log.consumer([FRAMES], self._handler, group=GROUP, max_records=MOST_AT_ONCE)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
