@@ -94,7 +94,7 @@ DEAD_LETTERS = Topic(
     model=None,
     example=b"not a JPEG",
     content_type="application/octet-stream",
-    retention_ms=30 * DAY_MS,
+    retention_ms=7 * DAY_MS,  # frames may be among them
 )
 
 TOPICS = (

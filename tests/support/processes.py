@@ -38,7 +38,11 @@ class RaptProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = data.parent / f"{data.name}-{command}.log"
         self._arguments = [command, "--port", str(self.port), "--data", str(data)]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "RAPT_DATA"))}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("KAFKA_", "MONGO_", "FIREBASE_", "RAPT_DATA"))
+        }
         self._environment = {**inherited, "DEMO_PASSWORD": PASSWORD, "JWT_SECRET": SECRET, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
