@@ -22,6 +22,7 @@ from services.recorder.archive import Archive
 from services.recorder.disk import Disk
 from services.recorder.encoder import PyavEncoder
 from services.recorder.frame import Frame
+from services.recorder.writer import Writer
 
 SECONDS = 30.0
 ROUNDS = 4
@@ -75,7 +76,8 @@ def recorder(jpegs: Sequence[bytes], folder: Path) -> Path:
     archive = Archive(folder, "h264", None, PyavEncoder, Disk())
     archive.prepare()
     start = examples.SESSION_START
-    writer = archive.begin(start)
+    writer = archive.open(start.session_id, 0, start)
+    assert isinstance(writer, Writer)
     for seq, jpeg in enumerate(jpegs):
         at_ms = start.started_at_ms + round(seq * 1000 / FPS)
         if writer.take(Frame(seq, at_ms, at_ms, jpeg)):
