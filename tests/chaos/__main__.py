@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -17,13 +18,14 @@ from tests.chaos.run import run
 
 LONGEST_S = 500.0
 WITHIN_S = 600.0  # with all that comes before and after
+STUDENTS = min(20, 4 * (os.cpu_count() or 1))  # all of Rapt runs beside them
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="chaos", description="Break Rapt's parts by a seeded schedule, and compare.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--for", dest="seconds", type=float, default=480.0, help=f"at most {LONGEST_S:g}")
-    parser.add_argument("--students", type=int, default=20)
+    parser.add_argument("--students", type=int, default=STUDENTS, help="as many as the machine can carry")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--only", action="append", default=[], help="only faults whose name contains this")
     parser.add_argument(
