@@ -5,7 +5,6 @@ with the frames that were taken: however long the cameras are kept waiting, what
 are the counts that must come out.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from services.client.drawn import Look, draw_jpeg
@@ -49,9 +48,3 @@ def drawn(seed: int, size: tuple[int, int] = SIZE) -> Script:
     timetable, look = Timetable(seed, LOOP_S), Look.of(seed)
     frames = range(LOOP_S * FPS)
     return Script(timetable, [draw_jpeg(timetable.pose_at(n / FPS), size, look, grain=n) for n in frames])
-
-
-def session(script: Script) -> Iterator[bytes]:
-    """Round and round, without end."""
-    while True:
-        yield from script.jpegs
