@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 
 from schemas.topics import FRAMES
-from services.analyzer.domain.session import Skills
+from services.analyzer.domain.state import Skills
 from services.analyzer.handlers import FramesHandler
 from services.analyzer.perceive import Vision
 from services.analyzer.predict import Predictors

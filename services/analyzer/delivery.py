@@ -12,7 +12,7 @@ import structlog
 
 from schemas.topics import ANALYZER_STATE
 from services.analyzer import snapshots
-from services.analyzer.domain.session import SessionState
+from services.analyzer.domain.state import SessionState
 from services.analyzer.turn import Message
 from services.runtime.backoff import until_taken
 from services.runtime.epochs import EPOCH_HEADER

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from schemas.topics import ANALYZER_STATE, DAY_MS, HOUR_MS
 from services.analyzer import snapshots
 from services.analyzer.delivery import Batch, Delivery, tombstone
-from services.analyzer.domain.session import SessionState
+from services.analyzer.domain.state import SessionState
 from services.analyzer.turn import Subject
 from services.runtime.deadletters import DeadLetters, Malformed
 from services.runtime.log import EventLog, Record, TopicPartition

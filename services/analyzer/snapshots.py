@@ -3,7 +3,7 @@
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.base import wrong_fields
-from services.analyzer.domain.session import SessionState
+from services.analyzer.domain.state import SessionState
 from services.runtime.deadletters import Malformed
 from services.runtime.epochs import epoch_of
 from services.runtime.log import Record

@@ -14,7 +14,7 @@ from services.analyzer.domain import hands as hands_
 from services.analyzer.domain import session
 from services.analyzer.domain.prediction import Concluded
 from services.analyzer.domain.quality import insufficient, look_due
-from services.analyzer.domain.session import Observation, SessionState, Skills
+from services.analyzer.domain.state import Observation, SessionState, Skills
 from services.analyzer.perceive import Vision, find_face, look_at_body
 from services.analyzer.predict import Predictors
 from services.analyzer.scheduler import Entry

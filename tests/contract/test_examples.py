@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from schemas import events, examples, topics, wire
 from schemas.frames import FrameHeaders
-from services.analyzer.domain.session import SessionState, Skills
+from services.analyzer.domain.state import SessionState, Skills
 from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Entry
 from services.analyzer.turn import Subject, Turns

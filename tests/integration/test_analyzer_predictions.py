@@ -12,7 +12,7 @@ from schemas.frames import FrameHeaders, Kind
 from schemas.sessions import Consent
 from schemas.topics import FRAMES, PREDICTIONS
 from services.analyzer.domain import emotion
-from services.analyzer.domain.session import SessionState, Skills
+from services.analyzer.domain.state import SessionState, Skills
 from services.analyzer.evaluation.clips import clip_frames
 from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Entry

@@ -21,7 +21,7 @@ from schemas.topics import FRAMES, METRICS, PREDICTIONS, STATUS
 from services.analyzer import snapshots
 from services.analyzer.domain import emotion
 from services.analyzer.domain.faces import Region
-from services.analyzer.domain.session import SessionState, Skills
+from services.analyzer.domain.state import SessionState, Skills
 from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Entry
 from services.analyzer.turn import Message, Subject, Turns

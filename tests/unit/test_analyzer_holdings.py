@@ -13,7 +13,7 @@ from schemas.frames import FrameHeaders
 from schemas.topics import ANALYZER_STATE, DAY_MS, FRAMES, HOUR_MS, Topic
 from services.analyzer import handlers, lease, snapshots
 from services.analyzer.delivery import Batch, Delivery
-from services.analyzer.domain.session import SessionState, Skills
+from services.analyzer.domain.state import SessionState, Skills
 from services.analyzer.handlers import FramesHandler
 from services.analyzer.holdings import KEPT_FOR_S, Holdings
 from services.analyzer.lease import HEARD_WITHIN_S, LONGEST_NAP_S, Lease

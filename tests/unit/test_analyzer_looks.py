@@ -9,7 +9,7 @@ from schemas.topics import METRICS, STATUS
 from services.analyzer import snapshots
 from services.analyzer.domain.body import Body
 from services.analyzer.domain.faces import Region
-from services.analyzer.domain.session import SessionState, Skills
+from services.analyzer.domain.state import SessionState, Skills
 from services.analyzer.perceive import Vision
 from services.analyzer.turn import Subject, Turns
 from services.analyzer.vision.pool import Pool

@@ -22,7 +22,7 @@ from schemas.frames import FrameHeaders
 from schemas.topics import ANALYZER_STATE, FRAMES, METRICS, STATUS, Topic
 from services.analyzer import handlers, turn
 from services.analyzer.domain.faces import Region
-from services.analyzer.domain.session import Skills
+from services.analyzer.domain.state import Skills
 from services.analyzer.handlers import FramesHandler
 from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Scheduler

@@ -15,18 +15,8 @@ from schemas.sessions import SessionStart
 from services.analyzer import snapshots
 from services.analyzer.domain.faces import Following
 from services.analyzer.domain.quality import Clarity
-from services.analyzer.domain.session import (
-    End,
-    Observation,
-    SessionState,
-    Skills,
-    Step,
-    begin,
-    end,
-    refuse,
-    skip,
-    step,
-)
+from services.analyzer.domain.session import begin, end, refuse, skip, step
+from services.analyzer.domain.state import End, Observation, SessionState, Skills, Step
 from services.runtime.deadletters import Malformed
 from tests.support.faces import face
 

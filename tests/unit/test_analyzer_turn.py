@@ -15,7 +15,7 @@ from schemas.sessions import Consent, SessionStart
 from schemas.topics import FRAMES, LANDMARKS, METRICS, PREDICTIONS, PREVIEWS, STATUS
 from services.analyzer import snapshots
 from services.analyzer.domain.faces import Region
-from services.analyzer.domain.session import SessionState, Skills
+from services.analyzer.domain.state import SessionState, Skills
 from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Entry
 from services.analyzer.turn import TRIES, AnalysisFailed, Outcome, Subject, Turns

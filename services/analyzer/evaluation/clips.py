@@ -10,7 +10,7 @@ from schemas.frames import FrameHeaders
 from schemas.sessions import Consent, SessionStart
 from schemas.topics import FRAMES, METRICS
 from services.analyzer.domain import emotion
-from services.analyzer.domain.session import SessionState, Skills
+from services.analyzer.domain.state import SessionState, Skills
 from services.analyzer.perceive import Vision
 from services.analyzer.scheduler import Entry
 from services.analyzer.turn import Subject, Turns

@@ -13,7 +13,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from services.analyzer.domain.session import ANALYZER_VERSION
+from services.analyzer.domain.telling import ANALYZER_VERSION
 from services.analyzer.evaluation import score as score_
 from services.analyzer.evaluation.figures import Delays, Labels, Tally
 from services.analyzer.evaluation.run import Judged
