@@ -26,7 +26,7 @@ up: .venv/ready page ## Start Rapt for your own webcam
 
 test: .venv/ready page ## Run all tests; what a missing Kafka or Chromium keeps from running is skipped with its reason
 	cd $(WEB) && npm test --silent
-	$(RUN)/pytest $(ARGS)
+	$(RUN)/pytest -n logical --dist loadfile $(ARGS)
 
 check: .venv/ready $(WEB)/node_modules/.ready ## Lint, formatting, types, the direction of dependencies
 	$(RUN)/ruff check .

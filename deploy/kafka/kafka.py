@@ -7,6 +7,7 @@ so that ending it ends Kafka. `--fetch-only` stops after the jars; `--properties
 
 import argparse
 import base64
+import fcntl
 import os
 import shutil
 import subprocess
@@ -28,7 +29,14 @@ class Missing(Exception):
 
 
 def fetch() -> None:
-    """Get the jars once."""
+    """Get the jars once; who comes meanwhile waits."""
+    LIBS.parent.mkdir(parents=True, exist_ok=True)
+    with (LIBS.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _fetch()
+
+
+def _fetch() -> None:
     if COMPLETE.exists() and COMPLETE.read_text() == (HERE / "pom.xml").read_text():
         return
     if shutil.which("mvn") is None:
