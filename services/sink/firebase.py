@@ -12,16 +12,11 @@ import structlog
 from prometheus_client import Counter
 
 from services.runtime.backoff import backoff_s, until_taken
-from services.runtime.clock import now_ms
 from services.runtime.deadletters import DeadLetters
 from services.runtime.lag import measure_lag
 from services.runtime.log import Consumer, EventLog, LogUnavailable, Record, TopicPartition
 from services.runtime.metrics import Metrics
-from services.sink.firebase_attendance import (
-    TOPICS,
-    AttendeeKey,
-    change_of,
-)
+from services.sink.firebase_attendance import TOPICS, AttendeeKey, change_of
 from services.sink.firebase_client import FirebaseClient, FirebaseDown, FirebaseRefused
 from services.sink.firebase_pending import Pending, Plan
 from services.sink.firebase_reads import Reads
@@ -75,7 +70,6 @@ class FirebaseGroup:
         self._left_out = Counter(
             "rapt_firebase_left_out_total", "Records of lectures that Firebase does not have", registry=metrics.registry
         )
-        self._age = metrics.consumer_lag_seconds.labels(self.name)
         self._ahead = 0
         self._failures = 0
         self._reached = False
@@ -104,8 +98,6 @@ class FirebaseGroup:
 
     async def measure_lag(self) -> None:
         await measure_lag(self._consumer, self.name, TOPICS, self._metrics)
-        oldest_ms = self._pending.oldest_ms()
-        self._age.set(0 if oldest_ms is None else max(0, now_ms() - oldest_ms) / 1000)
 
     # -- what the consumer calls --------------------------------------------------------------------------------
 

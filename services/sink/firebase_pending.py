@@ -140,10 +140,6 @@ class Pending:
         for key in list(self._held):
             self.drop(key, lambda each: each.record.source in partitions)
 
-    def oldest_ms(self) -> int | None:
-        """When the log took the oldest record held."""
-        return min((each.record.timestamp_ms for held in self._held.values() for each in held), default=None)
-
     def forget(self) -> None:
         """Another replica may have written whatever is known, and its last write may still be under way."""
         self._known.clear()
