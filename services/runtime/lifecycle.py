@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -67,6 +67,7 @@ async def _stop_all(running: list[Part], graceful_timeout_s: float) -> None:
                 await part.stop()
         except TimeoutError:
             logger.warning("part did not stop in time", part=part.name, graceful_timeout_s=graceful_timeout_s)
+            loop.set_exception_handler(_left_over)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -75,6 +76,11 @@ async def _stop_all(running: list[Part], graceful_timeout_s: float) -> None:
             logger.warning("part was cut short while it stopped", part=part.name, error=repr(error))
         except Exception:
             logger.exception("part failed to stop", part=part.name)
+
+
+def _left_over(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What tasks of a part that was cut short still fail with, as aiokafka's do: a line, since it was told why."""
+    logger.warning("left over", what=context["message"].partition("\n")[0], error=repr(context.get("exception")))
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

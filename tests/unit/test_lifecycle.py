@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import structlog
 
 from services.runtime.lifecycle import StartFailed, run
 
@@ -82,3 +83,22 @@ async def test_who_cancels_the_run_is_heard() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert calls == ["start log", "stop log"]
+
+
+async def test_what_a_part_that_was_cut_short_leaves_behind_is_told_in_a_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls: list[str] = []
+    stop = asyncio.Event()
+    stop.set()
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    try:
+        with structlog.testing.capture_logs() as told:
+            await run([Recording("log", calls, hangs=True)], graceful_timeout_s=0.01, stop=stop)
+            loop.call_exception_handler({"message": "never retrieved\nfuture: …", "exception": RuntimeError("closed")})
+    finally:
+        loop.set_exception_handler(before)
+    assert told[-1]["what"] == "never retrieved"
+    assert told[-1]["error"] == "RuntimeError('closed')"
+    assert not caplog.records  # the loop's own handler would have logged the traceback
