@@ -159,6 +159,10 @@ def test_a_state_is_told_only_after_it_was_observed_for_its_time(observed: list[
         attention = told
 
 
+def test_after_a_jump_of_the_clock_the_state_told_stays_and_nothing_else_is_on_its_way() -> None:
+    assert interrupted(Attention("engaged", "absent", 5_000)) == Attention("engaged", "engaged")
+
+
 def test_drowsy_is_told_at_once() -> None:
     assert run(("drowsy", 1)) == ["drowsy"]
 

@@ -98,6 +98,7 @@ def test_a_nod_does_not_shift_the_zero() -> None:
 
 def test_nothing_is_learned_turned_or_with_closed_eyes() -> None:
     assert hold(Head(), turned(yaw_deg=30, pitch_deg=5), 5)[0].rest_deg == 0
+    assert hold(Head(), turned(pitch_deg=30), 5)[0].rest_deg == 0
     assert head_.see(Head(), turned(pitch_deg=5), 1000, eyes_open=False)[0].rest_deg == 0
 
 
@@ -111,8 +112,14 @@ def test_after_a_loss_the_angles_begin_anew_and_the_zero_stays() -> None:
     head, _ = hold(Head(), turned(yaw_deg=20, pitch_deg=2), 1)
     head, _ = hold(head, turned(pitch_deg=2), 4)
     lost = head_.lose(head)
-    assert lost.zero_deg == head.zero_deg
+    assert (lost.zero_deg, lost.learned_ms) == (head.zero_deg, head.learned_ms)
     assert head_.see(lost, turned(yaw_deg=-30), 100, eyes_open=True)[1].yaw_deg == -30
+
+
+def test_who_is_turned_too_far_to_be_measured_is_told_by_the_frame_alone() -> None:
+    head, _ = hold(Head(), turned(pitch_deg=3), 4)
+    told = head_.glimpse(head, turned(yaw_deg=50, pitch_deg=20, roll_deg=5, bearing_deg=10))
+    assert told == Angles(40, 20 - head.zero_deg, 5)
 
 
 @given(st.floats(-30, 30), st.floats(-30, 30), st.floats(-20, 20))

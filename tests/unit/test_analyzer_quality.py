@@ -146,6 +146,7 @@ CLEAR = Clarity(40, 100, 120, looked_at_ms=1000.0)
         (CLEAR, HERE, 1300, True),
         (CLEAR, HERE, 900, True),  # a clock that went back
         (CLEAR, Region(190, 120, 180), 1100, True),  # moved, and may be smeared
+        (CLEAR, Region(160, 150, 180), 1100, True),
         (CLEAR, None, 1100, True),
         (Clarity(2, 100, 120, 1000.0), HERE, 1033, True),  # to see at once when it is over
     ],
