@@ -42,7 +42,8 @@ class Witness:
         await self._client.close()
 
     async def settled(self, students: Sequence[Student], within_s: float) -> bool:
-        """Wait until every session has its recording and a document for each frame; False when the time is over."""
+        """Wait until every session has its recording and a document for each frame, and Firebase all of it; False when
+        the time is over."""
         waiting = list(students)
         try:
             async with asyncio.timeout(within_s):
@@ -61,8 +62,7 @@ class Witness:
         windows = await self._all(PREDICTIONS.name, session_id, "window")
         in_files, shown = await asyncio.to_thread(self._read_files, recordings)
         statuses = await self._all(STATUS.name, session_id, "seq")
-        session = await self._database[SESSIONS.name].find_one({"_id": session_id}) or {}
-        node = (await asyncio.to_thread(_attendens, self._firebase_url)).get(student.name, {})
+        firebase, told = await self._attendance(student)
         totals = [each["totals"] for each in statuses if each["totals"] is not None]
         return Evidence(
             student=student.name,
@@ -74,16 +74,26 @@ class Witness:
             documents=[_document(each) for each in metrics],
             windows=[each["window"] for each in windows],
             skipped=totals[-1]["skipped"] if totals else None,
-            firebase={name: _leaf(node, path) for name, path in _SHOWN.items()},
-            told={
-                "check_in": session.get("started_at_ms"),
-                "check_out": session.get("ended_at_ms"),
-                "session": session_id,
-                "state": statuses[-1]["state"] if statuses else None,
-                "video": next((each["filename"] for each in recordings if each["status"] == "completed"), None),
-            },
+            firebase=firebase,
+            told=told,
             failure=student.failure,
         )
+
+    async def _attendance(self, student: Student) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What Firebase shows of a student, and what it should show by the store."""
+        session_id = student.client.session_id
+        session = await self._database[SESSIONS.name].find_one({"_id": session_id}) or {}
+        statuses = await self._all(STATUS.name, session_id, "seq")
+        recordings = await self._all(RECORDINGS.name, session_id, "started_at_ms")
+        node = (await asyncio.to_thread(_attendens, self._firebase_url)).get(student.name, {})
+        true = {
+            "check_in": session.get("started_at_ms"),
+            "check_out": session.get("ended_at_ms"),
+            "session": session_id,
+            "state": statuses[-1]["state"] if statuses else None,
+            "video": next((each["filename"] for each in recordings if each["status"] == "completed"), None),
+        }
+        return {name: _leaf(node, path) for name, path in _SHOWN.items()}, true
 
     def _read_files(self, recordings: Sequence[dict[str, Any]]) -> tuple[list[int], int]:
         seqs: list[int] = []
@@ -101,7 +111,10 @@ class Witness:
             return False
         totals = student.client.tally.totals
         wanted = len(student.client.tally.acked) - (totals.skipped if totals else 0)
-        return await self._database[METRICS.name].count_documents(session) >= wanted
+        if await self._database[METRICS.name].count_documents(session) < wanted:
+            return False
+        there, true = await self._attendance(student)
+        return there == true
 
     async def _all(self, collection: str, session_id: str, order: str) -> list[dict[str, Any]]:
         return await self._database[collection].find({"session_id": session_id}).sort(order).to_list()
